@@ -1,0 +1,20 @@
+//! The vocabulary of an incident: what was found, what was decided, what was done, and what is kept.
+//!
+//! INVARIANT: nothing here talks to AWS, waits, reads a clock or looks at the environment.
+//! Everything is data, parsing and pure functions, so that this crate's tests run in seconds.
+
+pub mod case;
+pub mod claim;
+pub mod evidence;
+pub mod fault;
+pub mod ids;
+pub mod manifest;
+pub mod plan;
+pub mod record;
+pub mod risk;
+pub mod text;
+pub mod visit;
+
+pub use fault::{Classify, Fault};
+pub use ids::{CaseId, ExecutionArn, GroupId, InstanceId, InterfaceId, SnapshotId, VolumeId, VpcId};
+pub use visit::Visit;

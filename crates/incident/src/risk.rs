@@ -1,0 +1,51 @@
+//! Residual risks: typed statements of what was not, or cannot be, cut, captured or restored.
+
+use serde::{Deserialize, Serialize};
+
+use crate::text::bounded;
+
+/// What remains. The kinds are a closed list, so that reports and later steps can rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RiskKind {
+    /// Flows through NAT gateways, load balancers, endpoints and the like stay tracked whatever the groups say [facts 3].
+    AutomaticallyTrackedFlows,
+    /// Security groups do not filter the VPC's resolver: DNS tunnels survive isolation [facts 6].
+    VpcResolver,
+    /// Instance metadata still hands out role credentials.
+    InstanceMetadata,
+    /// The role's credentials, also those already taken away, are still valid.
+    RoleCredentials,
+    /// A requester- or operator-managed interface cannot be changed by us [facts 10, 11].
+    UnmanagedInterface,
+    /// Instance-store volumes are in no snapshot and are lost on stop [facts 72].
+    InstanceStore,
+    /// A Spot instance can be taken away at any time [facts 20].
+    SpotInterruption,
+    /// Memory has not been captured.
+    MemoryNotCaptured,
+    /// The evidence lock could not be set or is shorter than planned.
+    EvidenceNotLocked,
+    /// The network was deliberately not cut, and a person must decide.
+    CutWithheld,
+}
+
+/// One residual risk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Risk {
+    /// What kind.
+    pub kind: RiskKind,
+    /// What it concerns: an id; empty for the target as a whole.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// What a person should know or do, in one sentence.
+    pub advice: String,
+}
+
+impl Risk {
+    /// A risk of `kind` about `subject`.
+    pub fn new(kind: RiskKind, subject: impl Into<String>, advice: impl AsRef<str>) -> Self {
+        Self { kind, subject: subject.into(), advice: bounded(advice.as_ref(), 400) }
+    }
+}
