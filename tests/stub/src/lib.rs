@@ -73,11 +73,11 @@ impl Stub {
         self
     }
 
-    /// Computes the answer to every call of an action that finds no queued answer. The function
-    /// may use another clone of anything, but a call it makes to this `Stub` itself must be short.
+    /// Computes the answer to every call of an action that finds no queued answer. The call is
+    /// on record by then; [`Answer::bucket`] lets it through to the memory bucket.
     #[must_use]
     pub fn on_fn(self, action: &str, answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) -> Self {
-        self.cloud.state().rules.entry(action.to_owned()).or_default().standing = Some(Reply::Computed(Arc::new(answer)));
+        self.set_fn(action, answer);
         self
     }
 
@@ -91,6 +91,11 @@ impl Stub {
     /// [`Stub::on`] in the middle of a test: from now on the action is answered like this.
     pub fn set(&self, action: &str, answer: Answer) {
         self.cloud.state().rules.entry(action.to_owned()).or_default().standing = Some(Reply::Fixed(answer));
+    }
+
+    /// [`Stub::on_fn`] in the middle of a test.
+    pub fn set_fn(&self, action: &str, answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) {
+        self.cloud.state().rules.entry(action.to_owned()).or_default().standing = Some(Reply::Computed(Arc::new(answer)));
     }
 
     /// [`Stub::once`] in the middle of a test.
@@ -145,13 +150,13 @@ impl Stub {
     }
 
     /// Fails the test here, rather than when the `Stub` goes out of scope, if a call was not answered.
-    #[expect(clippy::panic, reason = "tells the author of a test what to stub")]
+    ///
+    /// # Panics
+    /// If a call was not answered, with what to stub.
     #[track_caller]
     pub fn assert_no_surprises(&self) {
         let surprises = self.surprises();
-        if !surprises.is_empty() {
-            panic!("{}", surprises.join("\n"));
-        }
+        assert!(surprises.is_empty(), "{}", surprises.join("\n"));
     }
 
     /// An object as it is now; with the key in several buckets, in the first by name.
@@ -248,7 +253,8 @@ impl Cloud {
             None => Answer::bucket(),
         };
         if matches!(answer.kind, Kind::Bucket | Kind::BucketThenLost) {
-            let stored = self.state().buckets.answer(call).unwrap_or_else(|| self.not_stubbed(call));
+            let stored = self.state().buckets.answer(call);
+            let stored = stored.unwrap_or_else(|| self.not_stubbed(call));
             if matches!(answer.kind, Kind::Bucket) {
                 answer = stored;
             }

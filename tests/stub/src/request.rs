@@ -40,7 +40,8 @@ impl Call {
     /// The members of a list of a query-protocol call in order: `list("InstanceId")` are
     /// `InstanceId.1`, `InstanceId.2`, … (or `InstanceId.member.1`, …).
     pub fn list(&self, name: &str) -> Vec<&str> {
-        let member = |number: usize| self.param(&format!("{name}.{number}")).or_else(|| self.param(&format!("{name}.member.{number}")));
+        let member =
+            |number: usize| self.param(&format!("{name}.{number}")).or_else(|| self.param(&format!("{name}.member.{number}")));
         (1..).map_while(member).collect()
     }
 
@@ -153,7 +154,6 @@ impl Call {
             ("GET", Some("functions"), Some(_), Some("configuration")) => Some("GetFunctionConfiguration"),
             ("PUT", Some("functions"), Some(_), Some("concurrency")) => Some("PutFunctionConcurrency"),
             ("GET", Some("functions"), Some(_), None) => Some("GetFunction"),
-            ("GET", Some("functions"), None | Some(""), None) => Some("ListFunctions"),
             _ => None,
         }
     }
@@ -262,7 +262,10 @@ fn unchunk(raw: &[u8], headers: &mut BTreeMap<String, String>) -> Option<Vec<u8>
 
 fn form(text: &str) -> Vec<(String, String)> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(name, value)| (decode(name, true), decode(value, true))).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name, true), decode(value, true)))
+        .collect()
 }
 
 /// Percent-decoding; in a form a plus sign is a space.

@@ -54,9 +54,16 @@ impl Buckets {
         let bucket = call.bucket.as_deref()?;
         let unsupported = [call.query("encoding-type"), call.query("partNumber"), call.header("range")];
         let versioned_delimiter = operation == "ListObjectVersions" && call.query("delimiter").is_some();
-        let known = matches!(operation, "PutObject" | "GetObject" | "HeadObject" | "DeleteObject" | "ListObjectsV2" | "ListObjectVersions");
+        let known = matches!(
+            operation,
+            "PutObject" | "GetObject" | "HeadObject" | "DeleteObject" | "ListObjectsV2" | "ListObjectVersions"
+        );
         if known && (versioned_delimiter || unsupported.iter().any(Option::is_some)) {
-            return Some(Answer::s3_error(501, "NotImplemented", "the memory bucket of `stub` does not do this: stub the action"));
+            return Some(Answer::s3_error(
+                501,
+                "NotImplemented",
+                "the memory bucket of `stub` does not do this: stub the action",
+            ));
         }
         Some(match (operation, call.key.as_deref()) {
             ("PutObject", Some(key)) => self.put(call, bucket, key),
@@ -68,7 +75,13 @@ impl Buckets {
         })
     }
 
-    pub(crate) fn write(&mut self, bucket: &str, key: &str, bytes: Option<Vec<u8>>, headers: BTreeMap<String, String>) -> (String, String) {
+    pub(crate) fn write(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        bytes: Option<Vec<u8>>,
+        headers: BTreeMap<String, String>,
+    ) -> (String, String) {
         self.written += 1;
         let mut digest = DefaultHasher::new();
         bytes.hash(&mut digest);
@@ -121,7 +134,9 @@ impl Buckets {
             }
         }
         let (id, etag) = self.write(bucket, key, Some(call.bytes.clone()), headers);
-        Answer::empty(200).header("etag", &etag).header("x-amz-version-id", &id)
+        let stored = Answer::empty(200).header("etag", &etag).header("x-amz-version-id", &id);
+        let checksums = call.headers.iter().filter(|(name, _)| is_checksum(name));
+        checksums.fold(stored, |answer, (name, value)| answer.header(name, value))
     }
 
     fn get(&self, call: &Call, bucket: &str, key: &str) -> Answer {
@@ -148,8 +163,7 @@ impl Buckets {
             .header("content-length", &bytes.len().to_string())
             .header("last-modified", &format!("Thu, 01 Jan 2026 00:{} GMT", version.time()));
         for (name, value) in &version.headers {
-            let checksum = ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"].iter().any(|kind| name.strip_prefix("x-amz-checksum-") == Some(kind));
-            let wanted = checksum && call.header("x-amz-checksum-mode") == Some("ENABLED");
+            let wanted = is_checksum(name) && call.header("x-amz-checksum-mode") == Some("ENABLED");
             let kept = ["content-type", "content-encoding", "cache-control"].contains(&name.as_str())
                 || name.starts_with("x-amz-meta-")
                 || name.starts_with("x-amz-object-lock-")
@@ -258,7 +272,8 @@ impl Buckets {
         for (key, version, latest) in &page {
             let (kind, key, id, facts) =
                 (if version.bytes.is_some() { "Version" } else { "DeleteMarker" }, escape(key), version.id(), facts(version));
-            let _ = write!(body, "<{kind}><Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{latest}</IsLatest>{facts}</{kind}>");
+            let _ =
+                write!(body, "<{kind}><Key>{key}</Key><VersionId>{id}</VersionId><IsLatest>{latest}</IsLatest>{facts}</{kind}>");
         }
         listing("ListVersionsResult", &body)
     }
@@ -267,6 +282,12 @@ impl Buckets {
 /// The version a plain read gets, unless it is a delete marker.
 fn current(versions: &[Version]) -> Option<&Version> {
     versions.last().filter(|version| version.bytes.is_some())
+}
+
+/// The header of a checksum, which the SDK computed and S3 stores and tells; the bucket takes its word.
+fn is_checksum(name: &str) -> bool {
+    let kind = name.strip_prefix("x-amz-checksum-");
+    kind.is_some_and(|kind| ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"].contains(&kind))
 }
 
 fn matches(condition: &str, version: &Version) -> bool {
@@ -296,6 +317,8 @@ fn facts(version: &Version) -> String {
 }
 
 fn listing(root: &str, body: &str) -> Answer {
-    let xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><{root} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{body}</{root}>");
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><{root} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{body}</{root}>"
+    );
     Answer::xml(xml)
 }

@@ -1,0 +1,171 @@
+"""A whole incident on the local cloud, as a person would watch it.
+
+Starts the local cloud, sends the event that GuardDuty would send, follows the execution, downloads the case, and lets
+`cordon verify` check it without AWS. Exits 0 only if the incident went as planned and its case verifies.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "target" / "demo"
+BINARIES = ROOT / "target" / "debug"
+PATIENCE_SECONDS = 110
+
+
+def main() -> int:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True)
+    say("starting the local cloud and deploying infra/template.yaml in it")
+    with (FOLDER / "cloud.log").open("w") as log:
+        cloud = subprocess.Popen(
+            [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(FOLDER), "--binaries", str(BINARIES), "--wait-scale", "0.1", "--snapshot-seconds", "4"],
+            cwd=ROOT, env={"PYTHONPATH": str(ROOT / "tests"), "PATH": "/usr/bin:/bin"}, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
+        )
+    try:
+        return incident(Cloud(cloud))
+    finally:
+        cloud.terminate()
+        cloud.wait(timeout=20)
+
+
+class Cloud:
+    """The running local cloud, as `cloud.json` describes it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        description = FOLDER / "cloud.json"
+        begun = time.monotonic()
+        while not description.exists():
+            if process.poll() is not None or time.monotonic() - begun > 60:
+                sys.exit(f"the local cloud did not start:\n{(FOLDER / 'cloud.log').read_text()}")
+            time.sleep(0.1)
+        self.about = json.loads(description.read_text())
+
+    def client(self, service: str):
+        return boto3.client(
+            service, endpoint_url=self.about["endpoint"], region_name=self.about["region"], aws_access_key_id=self.about["accessKeyId"],
+            aws_secret_access_key=self.about["secretAccessKey"], config=Config(retries={"max_attempts": 2}),
+        )
+
+    def ask(self, path: str, body: dict | None = None):
+        request = urllib.request.Request(f"{self.about['endpoint']}/_cordon/{path}", json.dumps(body).encode() if body else None, {"content-type": "application/json"})
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+
+def incident(cloud: Cloud) -> int:
+    instance = cloud.about["instances"]["web"]
+    say(f"ready at {cloud.about['endpoint']}; the target is {instance}, with two interfaces and two volumes")
+    say("GuardDuty finds: UnauthorizedAccess:EC2/TorClient, severity 8")
+    sent = time.time()
+    cloud.ask("event", {"account": cloud.about["accountId"], "source": "aws.guardduty", "detailType": "GuardDuty Finding", "detail": finding(cloud.about, instance), "resources": []})
+    ended = follow(cloud, sent)
+    case = json.loads(ended.get("output") or "{}").get("caseId")
+    round_trips(cloud, sent)
+    print()
+    say(f"the execution ended {ended['status']}: {ended.get('output') or ended.get('cause')}")
+    told(cloud)
+    if not case:
+        return 1
+    folder = download(cloud, case)
+    print()
+    say(f"the case file: s3://{cloud.about['bucket']}/cases/{case}/")
+    say(f"downloaded to {folder.relative_to(ROOT)}; checking it without AWS:")
+    command = [str(BINARIES / "cordon"), "verify", str(folder), "--public-key", cloud.about["publicKeyPath"]]
+    print(f"$ cordon verify {folder.relative_to(ROOT)} --public-key {Path(cloud.about['publicKeyPath']).name}", flush=True)
+    verified = subprocess.run(command, check=False).returncode
+    return 0 if ended["status"] == "SUCCEEDED" and json.loads(ended["output"]).get("asPlanned") and verified == 0 else 1
+
+
+def follow(cloud: Cloud, sent: float) -> dict:
+    """Prints each state as it is entered, with its time since the finding, until the execution has ended."""
+    sfn = cloud.client("stepfunctions")
+    seen: set[str] = set()
+    execution = None
+    while time.time() - sent < PATIENCE_SECONDS:
+        if execution is None:
+            started = sfn.list_executions(stateMachineArn=cloud.about["stateMachineArn"])["executions"]
+            execution = started[0]["executionArn"] if started else None
+        else:
+            entered = [call for call in cloud.ask(f"calls?account={cloud.about['accountId']}") if call["action"] == "lambda:Invoke"]
+            for call in entered:
+                key = f"{call['t']}"
+                if key not in seen and call.get("answeredAt"):
+                    seen.add(key)
+                    print(f"  {call['answeredAt'] - sent:7.2f} s  {call.get('state') or call.get('function')}", flush=True)
+            look = sfn.describe_execution(executionArn=execution)
+            if look["status"] != "RUNNING":
+                return look
+        time.sleep(0.1)
+    sys.exit(f"the incident did not end within {PATIENCE_SECONDS} s; see {FOLDER.relative_to(ROOT)}/cloud.log")
+
+
+def round_trips(cloud: Cloud, sent: float) -> None:
+    """How long, and how many sequential AWS round trips, it took until the last interface was cut."""
+    calls = [call for call in cloud.ask(f"calls?account={cloud.about['accountId']}") if call.get("app") in ("triage", "isolate")]
+    cuts = [call for call in calls if call["action"] == "ec2:ModifyNetworkInterfaceAttribute"]
+    if not cuts:
+        return
+    last_cut = max(call["answeredAt"] for call in cuts)
+    until_cut = sorted((call["t"], call["answeredAt"]) for call in calls if call["answeredAt"] <= last_cut)
+    waves, end = 0, 0.0
+    for begun, answered in until_cut:
+        # A call that began after every earlier one of its wave was answered begins the next wave.
+        if begun >= end:
+            waves, end = waves + 1, answered
+        else:
+            end = min(end, answered)
+    say(f"finding to last interface cut: {last_cut - sent:.2f} s, {len(until_cut)} AWS calls in {waves} sequential round trips (first incident in this VPC: its groups were made)")
+
+
+def told(cloud: Cloud) -> None:
+    for notice in cloud.ask(f"notices?account={cloud.about['accountId']}"):
+        message = json.loads(notice["message"])
+        say(f"people were told: {notice['subject']}")
+        for line in message.get("email", "").splitlines():
+            print(f"      {line}")
+
+
+def download(cloud: Cloud, case: str) -> Path:
+    s3 = cloud.client("s3")
+    folder = FOLDER / "case" / case
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=cloud.about["bucket"], Prefix=f"cases/{case}/"):
+        for item in page["Contents"]:
+            path = folder / item["Key"].removeprefix(f"cases/{case}/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(s3.get_object(Bucket=cloud.about["bucket"], Key=item["Key"])["Body"].read())
+    return folder
+
+
+def finding(about: dict, instance: str) -> dict:
+    """What GuardDuty sends, as far as it matters here."""
+    return {
+        "schemaVersion": "2.0", "accountId": about["accountId"], "region": about["region"], "partition": "aws", "id": "4cb5f7a2c1d84b5f8b0e6c2d9a7f1e30",
+        "type": "UnauthorizedAccess:EC2/TorClient", "severity": 8, "title": f"EC2 instance {instance} is communicating with a Tor entry node.",
+        "description": f"EC2 instance {instance} is communicating with an IP address on the Tor network.",
+        "createdAt": "2026-11-24T03:28:00.000Z", "updatedAt": "2026-11-24T03:28:30.000Z",
+        "resource": {"resourceType": "Instance", "instanceDetails": {"instanceId": instance, "instanceState": "running", "networkInterfaces": [], "tags": []}},
+        "service": {
+            "serviceName": "guardduty", "resourceRole": "TARGET", "archived": False, "count": 1, "additionalInfo": {"value": "{}", "type": "default"},
+            "eventFirstSeen": "2026-11-24T03:20:00.000Z", "eventLastSeen": "2026-11-24T03:28:00.000Z",
+            "action": {"actionType": "NETWORK_CONNECTION", "networkConnectionAction": {"connectionDirection": "OUTBOUND", "protocol": "TCP", "blocked": False}},
+        },
+    }
+
+
+def say(text: str) -> None:
+    print(f"== {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
