@@ -93,6 +93,9 @@ impl Cloud {
 }
 
 /// Ends the test with `problem`.
+///
+/// # Panics
+/// Always.
 pub fn stop(problem: &str) -> ! {
     #[expect(clippy::panic, reason = "a test that cannot go on says why")]
     {

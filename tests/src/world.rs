@@ -25,6 +25,8 @@ pub struct World {
     pub s3: aws_sdk_s3::Client,
     /// Step Functions.
     pub sfn: aws_sdk_sfn::Client,
+    /// Systems Manager, where the policy is.
+    pub ssm: aws_sdk_ssm::Client,
 }
 
 /// How an execution ended.
@@ -70,6 +72,7 @@ impl World {
             ec2: aws_sdk_ec2::Client::new(&config),
             s3: aws_sdk_s3::Client::new(&config),
             sfn: aws_sdk_sfn::Client::new(&config),
+            ssm: aws_sdk_ssm::Client::new(&config),
             deployment,
         }
     }
@@ -249,7 +252,10 @@ impl World {
 
     /// Replaces the policy of this account.
     pub async fn policy(&self, policy: &Value) {
-        self.ask("policy", &json!({"value": policy.to_string()}));
+        let put = self.ssm.put_parameter().name("/cordon/policy").value(policy.to_string()).overwrite(true).send().await;
+        if let Err(error) = put {
+            stop(&format!("the policy cannot be replaced: {error:?}"));
+        }
     }
 
     /// Runs the `cordon` command in this account.
@@ -270,6 +276,9 @@ impl World {
     }
 
     /// Fails unless `cordon verify` accepts the case, online and from a downloaded folder; gives what it printed.
+    ///
+    /// # Panics
+    /// Where it does not.
     pub async fn verified(&self, case: &str) -> String {
         let online = self.cordon(&["verify", case]);
         let said = shown(&online);

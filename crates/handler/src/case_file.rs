@@ -92,7 +92,7 @@ impl Store {
         CaseFile { store: self.clone(), case: case.clone(), retention }
     }
 
-    /// The object at `key`, and its version and ETag; `None` where there is none.
+    /// The object at `key`, and its version and `ETag`; `None` where there is none.
     pub async fn get(&self, key: &str) -> Result<Option<Fetched>, AwsError> {
         let answer = self.s3.get_object().bucket(&self.bucket).key(key).send().await.map_err(failed("s3:GetObject"));
         let answer = match answer {
@@ -116,7 +116,7 @@ impl Store {
         put.send().await.map_err(failed("s3:PutObject")).map(drop)
     }
 
-    /// Puts `body` at `key` if there is nothing yet (`if_match` is `None`) or if what is there has the ETag `if_match`.
+    /// Puts `body` at `key` if there is nothing yet (`if_match` is `None`) or if what is there has the `ETag` `if_match`.
     /// `false` where the condition did not hold.
     pub async fn put_if(&self, key: &str, body: Vec<u8>, if_match: Option<&str>) -> Result<bool, AwsError> {
         let put =
@@ -133,7 +133,7 @@ impl Store {
         }
     }
 
-    /// Deletes the object at `key` if it has this ETag. `false` where it has another or is gone.
+    /// Deletes the object at `key` if it has this `ETag`. `false` where it has another or is gone.
     pub async fn delete_if(&self, key: &str, etag: &str) -> Result<bool, AwsError> {
         let delete = self.s3.delete_object().bucket(&self.bucket).key(key).if_match(etag);
         match delete.send().await.map_err(failed("s3:DeleteObject")) {

@@ -1,1 +1,107 @@
-//! stub
+//! Isolate: cuts the target's network, interface by interface, and closes the door where that fails.
+//!
+//! `contain` moves every interface into the conversion group (allow-all, IPv4 and IPv6, both ways), which makes its flows
+//! untracked, and then into the isolation group, which has no rules: an untracked flow ends with the rule that allowed it
+//! [facts 1, 2]. `close-door` runs after a failure and sees to it that no interface stays in the wide-open group.
+//!
+//! Safe to repeat: it looks first and changes only what is not yet so. Groups are found again by tag and name, and an
+//! interface that is in its clean isolation group already is left alone.
+//!
+//! INVARIANT: a run never ends with an interface in an open conversion group if any call that closes it goes through.
+//! INVARIANT: nothing is changed before its old value is durable, in `before.json` or in an intent's `from`.
+//! INVARIANT: what the output says of an interface was read back, never assumed.
+
+mod act;
+mod close_door;
+mod contain;
+pub mod decide;
+mod groups;
+mod records;
+mod verdict;
+mod world;
+
+use handler::{AwsError, Store, StoreError};
+use incident::evidence::{Containment, Failure};
+use incident::plan::Plan;
+use incident::{CaseId, Classify, Fault, Visit};
+use serde::Deserialize;
+
+/// What the state machine, or the last word, asks for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "mode", rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Input {
+    /// Cut the network of the target.
+    Contain {
+        /// Where in the execution this is.
+        visit: Visit,
+        /// What may be done.
+        plan: Box<Plan>,
+    },
+    /// Leave nothing in the conversion group.
+    CloseDoor {
+        /// Where in the execution this is.
+        visit: Visit,
+        /// What may be done.
+        plan: Box<Plan>,
+        /// What broke.
+        failure: Failure,
+    },
+}
+
+/// What was done, as it was read back.
+pub type Output = Containment;
+
+/// What the step talks to.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// The interfaces and the groups.
+    pub ec2: aws_sdk_ec2::Client,
+    /// The evidence bucket.
+    pub store: Store,
+}
+
+/// Why the step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The case file could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// AWS said no.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// What was there before is not on record.
+    #[error("case `{0}` has no before.json, and nothing may be changed before the old value is durable: run triage again")]
+    NotSaved(CaseId),
+    /// The plan leaves the cut to a person.
+    #[error("the plan of case `{0}` says to ask before the cut: let a person decide")]
+    Withheld(CaseId),
+    /// Changes were refused, and trying again, or closing the door, is up to the state machine.
+    #[error("{left} of the target's interfaces are not cut: {reason}")]
+    NotCut {
+        /// How many interfaces are not cut.
+        left: usize,
+        /// What was said, by the first that failed.
+        reason: String,
+        /// The class of the failure.
+        fault: Fault,
+    },
+}
+
+impl Classify for Error {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Store(error) => error.fault(),
+            Self::Aws(error) => error.fault(),
+            Self::NotSaved(_) | Self::Withheld(_) => Fault::Refused,
+            Self::NotCut { fault, .. } => *fault,
+        }
+    }
+}
+
+/// Cuts the network, or closes the door.
+pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
+    match input {
+        Input::Contain { visit, plan } => contain::contain(clients, &visit, &plan).await,
+        Input::CloseDoor { visit, plan, failure } => close_door::close_door(clients, &visit, &plan, failure).await,
+    }
+}

@@ -11,7 +11,7 @@ async fn respond(world: &World, instance: &str) -> Ended {
 async fn missing(world: &World, case: &str) -> String {
     let manifest = world.json(&format!("cases/{case}/manifest-evidence.json")).await;
     let items = manifest["missing"].as_array().cloned().unwrap_or_default();
-    items.iter().map(|item| format!("{}: {}\n", item["item"], item["reason"])).collect()
+    items.iter().map(|item| format!("{}: {}", item["item"], item["reason"])).collect::<Vec<_>>().join("\n")
 }
 
 /// An incident whose evidence is incomplete still ends in a closed, verified case, with people told.

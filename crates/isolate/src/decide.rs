@@ -1,0 +1,284 @@
+//! What to change: a pure function of the interfaces and groups as they were described.
+//!
+//! INVARIANT: an interface is converted only where an isolation group can follow, at most once in a run, and never when it
+//! wears nothing but conversion groups already.
+//! INVARIANT: deciding again on the world that results from a decision decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ec2::types::IpPermission;
+use incident::{GroupId, InterfaceId, VpcId};
+
+/// Decides what has to be changed so that every interface that `scope` covers ends in its isolation group.
+pub fn decide(world: &World, scope: &Scope<'_>) -> Decision {
+    let mut vpcs: BTreeMap<VpcId, Need> = BTreeMap::new();
+    let mut moves = Vec::new();
+    for nic in world.nics.iter().filter(|nic| nic.ours) {
+        let isolation = world.current(&nic.vpc, Role::Isolation);
+        let inside = isolation.is_some_and(|group| nic.groups == [group.id.clone()]);
+        let clean = isolation.is_some_and(|group| group.rules.is_empty());
+        let in_scope = (scope.may_touch)(nic) || world.wears(nic, Role::Conversion);
+        // Rules that somebody added to the isolation group let flows in that are tracked now: removing the rules does not
+        // end them, so such an interface goes through the conversion group again.
+        let again = scope.convert && !scope.converted.contains(&nic.id);
+        if !in_scope || (inside && (clean || !again)) {
+            if inside && !clean {
+                need(&mut vpcs, world, &nic.vpc);
+            }
+            continue;
+        }
+        let convert = again && !world.wears_only(nic, Role::Conversion);
+        let need = need(&mut vpcs, world, &nic.vpc);
+        if convert && need.conversion.is_none() {
+            need.conversion = Some(group_need(world, &nic.vpc, Role::Conversion));
+        }
+        moves.push(Move { nic: nic.clone(), convert });
+    }
+    Decision { vpcs, moves }
+}
+
+/// Which of the two groups of a VPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Allow-all, IPv4 and IPv6, both ways: flows become untracked.
+    Conversion,
+    /// No rules at all.
+    Isolation,
+}
+
+impl Role {
+    /// The value of the tag `cordon:role`.
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::Conversion => "conversion",
+            Self::Isolation => "isolation",
+        }
+    }
+
+    /// The name of the `number`th group of this role in a VPC, counted from 1.
+    pub fn name(self, number: u32) -> String {
+        if number <= 1 { format!("cordon-{}", self.tag()) } else { format!("cordon-{}-{number}", self.tag()) }
+    }
+
+    /// The role and the number of a group, by its tag *and* its name. A tag alone proves nothing: whoever may tag could
+    /// make us empty a group of somebody else, but the name of a group cannot be changed.
+    pub fn of(tag: &str, name: &str) -> Option<(Self, u32)> {
+        let role = [Self::Conversion, Self::Isolation].into_iter().find(|role| role.tag() == tag)?;
+        let rest = name.strip_prefix("cordon-")?.strip_prefix(tag)?;
+        let number = match rest.strip_prefix('-') {
+            Some(number) => number.parse().ok().filter(|number| *number >= 2)?,
+            None if rest.is_empty() => 1,
+            None => return None,
+        };
+        (name == role.name(number)).then_some((role, number))
+    }
+}
+
+/// The rules of a group, as EC2 describes them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rules {
+    /// What may come in.
+    pub ingress: Vec<IpPermission>,
+    /// What may go out.
+    pub egress: Vec<IpPermission>,
+}
+
+impl Rules {
+    /// Whether nothing passes.
+    pub fn is_empty(&self) -> bool {
+        self.ingress.is_empty() && self.egress.is_empty()
+    }
+}
+
+/// The two address families, which are tracked apart [facts 2].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// 0.0.0.0/0
+    V4,
+    /// `::/0`
+    V6,
+}
+
+impl Family {
+    /// The families that `permissions` do not open wholly: every protocol and port, every address.
+    pub fn missing(permissions: &[IpPermission]) -> Vec<Self> {
+        let all = || permissions.iter().filter(|p| p.ip_protocol() == Some("-1"));
+        let v4 = all().any(|p| p.ip_ranges().iter().any(|range| range.cidr_ip() == Some("0.0.0.0/0")));
+        let v6 = all().any(|p| p.ipv6_ranges().iter().any(|range| range.cidr_ipv6() == Some("::/0")));
+        [(v4, Self::V4), (v6, Self::V6)].into_iter().filter(|(open, _)| !open).map(|(_, family)| family).collect()
+    }
+}
+
+/// A network interface of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nic {
+    /// Its id.
+    pub id: InterfaceId,
+    /// Its VPC.
+    pub vpc: VpcId,
+    /// Its groups.
+    pub groups: Vec<GroupId>,
+    /// Whether we can change it: `false` for requester- and operator-managed ones [facts 10, 11].
+    pub ours: bool,
+}
+
+/// One of our groups.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Its id.
+    pub id: GroupId,
+    /// Its VPC.
+    pub vpc: VpcId,
+    /// Its role.
+    pub role: Role,
+    /// The number in its name.
+    pub number: u32,
+    /// Whether it was closed by revoking its rules. Such a group is never used for new interfaces, and never repaired.
+    pub retired: bool,
+    /// Its rules.
+    pub rules: Rules,
+}
+
+/// What was described.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct World {
+    /// The interfaces of the target.
+    pub nics: Vec<Nic>,
+    /// Our groups in their VPCs.
+    pub groups: Vec<Group>,
+}
+
+impl World {
+    /// The group of this role that is in use in a VPC: the first by number that is not retired.
+    pub fn current(&self, vpc: &VpcId, role: Role) -> Option<&Group> {
+        let of_role = self.groups.iter().filter(|group| group.vpc == *vpc && group.role == role && !group.retired);
+        of_role.min_by_key(|group| (group.number, group.id.clone()))
+    }
+
+    /// Our group with this id.
+    pub fn group(&self, id: &GroupId) -> Option<&Group> {
+        self.groups.iter().find(|group| group.id == *id)
+    }
+
+    /// Whether the interface wears a group of this role, retired or not.
+    pub fn wears(&self, nic: &Nic, role: Role) -> bool {
+        nic.groups.iter().any(|id| self.group(id).is_some_and(|group| group.role == role))
+    }
+
+    fn wears_only(&self, nic: &Nic, role: Role) -> bool {
+        nic.groups.iter().all(|id| self.group(id).is_some_and(|group| group.role == role))
+    }
+
+    /// The conversion groups that hold an interface of ours and let something pass.
+    pub fn open_doors(&self) -> Vec<&Group> {
+        let worn: BTreeSet<&GroupId> = self.nics.iter().flat_map(|nic| &nic.groups).collect();
+        let doors = self.groups.iter().filter(|group| group.role == Role::Conversion && worn.contains(&group.id));
+        doors.filter(|group| !group.rules.is_empty()).collect()
+    }
+}
+
+/// What a run may do.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// Whether to make flows untracked first.
+    pub convert: bool,
+    /// The interfaces that were converted in this run already.
+    pub converted: &'a BTreeSet<InterfaceId>,
+    /// Which interfaces may be moved out of groups that are not ours. Out of a conversion group every one may.
+    pub may_touch: &'a dyn Fn(&Nic) -> bool,
+}
+
+impl std::fmt::Debug for Scope<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scope").field("convert", &self.convert).field("converted", &self.converted).finish_non_exhaustive()
+    }
+}
+
+/// A group that must be there, with the right rules.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupNeed {
+    /// Its role.
+    pub role: Role,
+    /// The group, where there is one.
+    pub found: Option<GroupId>,
+    /// The number of the group to make where there is none.
+    pub number: u32,
+    /// The rules to revoke.
+    pub revoke: Rules,
+    /// The families to let in.
+    pub allow_in: Vec<Family>,
+    /// The families to let out.
+    pub allow_out: Vec<Family>,
+}
+
+impl GroupNeed {
+    /// Whether the group is there and right.
+    pub fn is_met(&self) -> bool {
+        self.found.is_some() && self.revoke.is_empty() && self.allow_in.is_empty() && self.allow_out.is_empty()
+    }
+
+    /// What an existing group needs to be right.
+    pub fn repair(group: &Group) -> Self {
+        let (revoke, allow_in, allow_out) = match group.role {
+            Role::Isolation => (group.rules.clone(), Vec::new(), Vec::new()),
+            Role::Conversion => {
+                (Rules::default(), Family::missing(&group.rules.ingress), Family::missing(&group.rules.egress))
+            }
+        };
+        Self { role: group.role, found: Some(group.id.clone()), number: group.number, revoke, allow_in, allow_out }
+    }
+}
+
+/// The groups that a VPC needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Need {
+    /// Always the isolation group.
+    pub isolation: GroupNeed,
+    /// The conversion group, where an interface has to be converted.
+    pub conversion: Option<GroupNeed>,
+}
+
+/// An interface that has to move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The interface as it is.
+    pub nic: Nic,
+    /// Whether it goes through the conversion group.
+    pub convert: bool,
+}
+
+/// What has to be changed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    /// The groups, by VPC.
+    pub vpcs: BTreeMap<VpcId, Need>,
+    /// The interfaces.
+    pub moves: Vec<Move>,
+}
+
+impl Decision {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.moves.is_empty() && self.vpcs.values().all(|need| need.isolation.is_met())
+    }
+}
+
+fn need<'a>(vpcs: &'a mut BTreeMap<VpcId, Need>, world: &World, vpc: &VpcId) -> &'a mut Need {
+    vpcs.entry(vpc.clone())
+        .or_insert_with(|| Need { isolation: group_need(world, vpc, Role::Isolation), conversion: None })
+}
+
+fn group_need(world: &World, vpc: &VpcId, role: Role) -> GroupNeed {
+    if let Some(group) = world.current(vpc, role) {
+        return GroupNeed::repair(group);
+    }
+    let taken = world.groups.iter().filter(|group| group.vpc == *vpc && group.role == role).map(|group| group.number).max();
+    GroupNeed {
+        role,
+        found: None,
+        number: taken.unwrap_or(0).saturating_add(1),
+        revoke: Rules::default(),
+        allow_in: Vec::new(),
+        allow_out: Vec::new(),
+    }
+}
