@@ -1,0 +1,113 @@
+"""The cloud's own interface, `/_cordon/…` on the same port: accounts, faults, calls, events, notices, targets."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import threading
+import traceback
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+import ministack.app as app
+import ministack.services.sns as sns
+from ministack.core import responses
+
+from . import calls, faults, snapshots, targets
+from .patching import replace
+
+# The first account is the one of `cloud.json`; each further one is a world of its own.
+FIRST_ACCOUNT = 123_456_789_012
+_numbers = itertools.count(FIRST_ACCOUNT + 1)
+_notices: dict[str, list[dict[str, Any]]] = {}
+_lock = threading.Lock()
+
+
+class Admin:
+    """Answers the interface. `make_account` deploys the stack in an account and gives its description."""
+
+    def __init__(self, endpoint: str, make_account: Callable[[str], dict[str, Any]]) -> None:
+        self._endpoint = endpoint
+        self._make_account = make_account
+
+    def install(self) -> None:
+        replace(app, "app", self._in_front)
+        replace(sns, "_publish", _noted)
+
+    def answer(self, path: str, query: dict[str, list[str]], body: dict[str, Any]) -> Any:
+        account = body.get("account") or (query.get("account") or [str(FIRST_ACCOUNT)])[0]
+        match path:
+            case "health":
+                return {"status": "ok"}
+            case "accounts":
+                return self._make_account(str(FIRST_ACCOUNT if body.get("first") else next(_numbers)))
+            case "faults":
+                return faults.set_for(account, body["faults"])
+            case "calls":
+                return calls.of(account)
+            case "notices":
+                with _lock:
+                    return list(_notices.get(account, []))
+            case "event":
+                return _send(account, body)
+            case "snapshots":
+                return snapshots.behave(account, body.get("seconds"), body.get("rules"))
+            case "targets":
+                return {"instances": targets.many(self._endpoint, account, body["count"], body.get("tags"), body.get("interfaces", 1))}
+        raise KeyError(f"there is no /_cordon/{path}")
+
+    def _in_front(self, inner: Any) -> Any:
+        async def front(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            if scope["type"] != "http" or not scope["path"].startswith("/_cordon/"):
+                await inner(scope, receive, send)
+                return
+            content = b""
+            while True:
+                message = await receive()
+                content += message.get("body", b"")
+                if not message.get("more_body"):
+                    break
+            path, query = scope["path"].removeprefix("/_cordon/"), parse_qs(scope.get("query_string", b"").decode())
+            try:
+                # In a thread: what makes an account calls this very server.
+                answer = await asyncio.to_thread(self.answer, path, query, json.loads(content or b"{}"))
+                status, payload = 200, json.dumps(answer, default=str).encode()
+            except Exception as error:
+                traceback.print_exc()
+                status, payload = 400, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": payload})
+
+        return front
+
+
+def _send(account: str, body: dict[str, Any]) -> Any:
+    """Sends an event as AWS would: PutEvents itself refuses sources that begin with `aws.`."""
+    from ministack.services import eventbridge
+
+    responses.set_request_account_id(account)
+    responses.set_request_region("us-east-1")
+    entry = {"Source": body["source"], "DetailType": body["detailType"], "Detail": json.dumps(body["detail"]), "Resources": body.get("resources", [])}
+    return json.loads(eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)[2])
+
+
+def _noted(original: Any) -> Any:
+    """Keeps what was published, as a subscriber would get it."""
+
+    def publish(params: dict[str, Any], *rest: Any) -> Any:
+        answer = original(params, *rest)
+        if answer[0] < 300:
+
+            def one(name: str) -> str | None:
+                value = params.get(name)
+                return value[0] if isinstance(value, list) else value
+
+            with _lock:
+                notice = {"subject": one("Subject"), "message": one("Message"), "structure": one("MessageStructure")}
+                _notices.setdefault(responses.get_account_id(), []).append(notice)
+        return answer
+
+    return publish

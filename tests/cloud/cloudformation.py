@@ -1,0 +1,105 @@
+"""CloudFormation: properties that ministack drops in silence, and SSM parameters, which must be where SSM is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from xml.sax.saxutils import escape
+
+import ministack.services.iam as iam
+import ministack.services.lambda_svc as lambda_svc
+import ministack.services.s3 as s3
+import ministack.services.sns as sns
+from ministack.core import responses
+from ministack.services.cloudformation import provisioners
+from moto.ssm.models import ssm_backends
+
+from .patching import require
+
+_HANDLERS = require(provisioners, "_RESOURCE_HANDLERS")
+
+
+def install() -> None:
+    _after("AWS::IAM::Role", _role)
+    _after("AWS::Lambda::Function", _function)
+    _after("AWS::S3::Bucket", _bucket)
+    _after("AWS::SNS::Topic", _topic)
+    _after("AWS::SSM::Parameter", _parameter)
+
+
+def _after(kind: str, complete: Callable[[str, dict[str, Any]], None]) -> None:
+    """Runs `complete` after a resource of this kind was made or changed."""
+    handler = _HANDLERS[kind] = dict(_HANDLERS[kind])
+    create, update = handler["create"], handler.get("update")
+
+    def made(logical: str, properties: dict[str, Any], stack: str, *rest: Any) -> Any:
+        answer = create(logical, properties, stack, *rest)
+        complete(answer[0] if isinstance(answer, tuple) else answer, properties)
+        return answer
+
+    handler["create"] = made
+    if update:
+
+        def changed(physical: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> Any:
+            answer = update(physical, old, new, *rest)
+            complete(physical, new)
+            return answer
+
+        handler["update"] = changed
+
+
+def _role(name: str, properties: dict[str, Any]) -> None:
+    if "PermissionsBoundary" in properties:
+        iam._roles[name.split("/")[-1]]["PermissionsBoundary"] = properties["PermissionsBoundary"]
+
+
+def _function(name: str, properties: dict[str, Any]) -> None:
+    function = lambda_svc._functions[name.split(":")[-1]]
+    if "ReservedConcurrentExecutions" in properties:
+        function["concurrency"] = int(properties["ReservedConcurrentExecutions"])
+    if "DeadLetterConfig" in properties:
+        function["config"]["DeadLetterConfig"] = properties["DeadLetterConfig"]
+
+
+def _topic(arn: str, properties: dict[str, Any]) -> None:
+    if "KmsMasterKeyId" in properties:
+        sns._topics[arn]["attributes"]["KmsMasterKeyId"] = properties["KmsMasterKeyId"]
+
+
+def _parameter(name: str, properties: dict[str, Any]) -> None:
+    backend = ssm_backends[responses.get_account_id()][responses.get_region()]
+    backend.put_parameter(name, properties.get("Description"), properties["Value"], properties["Type"], properties.get("AllowedPattern"), properties.get("KeyId"),
+                          True, [], properties.get("DataType", "text"), properties.get("Tier") or "Standard", None)
+
+
+def _bucket(name: str, properties: dict[str, Any]) -> None:
+    if str(properties.get("ObjectLockEnabled", "")).lower() == "true":
+        rule = (properties.get("ObjectLockConfiguration") or {}).get("Rule") or {}
+        default = rule.get("DefaultRetention")
+        s3._bucket_versioning[name] = "Enabled"
+        s3._bucket_object_lock[name] = {"enabled": True, "default_retention": {k: v if k == "Mode" else int(v) for k, v in default.items()} if default else None}
+    for rule in (properties.get("BucketEncryption") or {}).get("ServerSideEncryptionConfiguration", []):
+        s3._put_bucket_encryption(name, _encryption(rule).encode())
+    rules = (properties.get("LifecycleConfiguration") or {}).get("Rules", [])
+    if rules:
+        s3._put_bucket_lifecycle(name, f"<LifecycleConfiguration>{''.join(map(_lifecycle, rules))}</LifecycleConfiguration>".encode())
+
+
+def _encryption(rule: dict[str, Any]) -> str:
+    default = rule["ServerSideEncryptionByDefault"]
+    key = default.get("KMSMasterKeyID")
+    key = f"<KMSMasterKeyID>{escape(key)}</KMSMasterKeyID>" if key else ""
+    enabled = str(rule.get("BucketKeyEnabled", False)).lower()
+    return (f"<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault><SSEAlgorithm>{default['SSEAlgorithm']}</SSEAlgorithm>{key}"
+            f"</ApplyServerSideEncryptionByDefault><BucketKeyEnabled>{enabled}</BucketKeyEnabled></Rule></ServerSideEncryptionConfiguration>")
+
+
+def _lifecycle(rule: dict[str, Any]) -> str:
+    parts = [f"<ID>{escape(rule.get('Id', 'rule'))}</ID>", f"<Filter><Prefix>{escape(rule.get('Prefix', ''))}</Prefix></Filter>", f"<Status>{rule['Status']}</Status>"]
+    if "ExpirationInDays" in rule:
+        parts.append(f"<Expiration><Days>{rule['ExpirationInDays']}</Days></Expiration>")
+    if "NoncurrentVersionExpiration" in rule:
+        parts.append(f"<NoncurrentVersionExpiration><NoncurrentDays>{rule['NoncurrentVersionExpiration']['NoncurrentDays']}</NoncurrentDays></NoncurrentVersionExpiration>")
+    if "AbortIncompleteMultipartUpload" in rule:
+        parts.append(f"<AbortIncompleteMultipartUpload><DaysAfterInitiation>{rule['AbortIncompleteMultipartUpload']['DaysAfterInitiation']}</DaysAfterInitiation></AbortIncompleteMultipartUpload>")
+    return f"<Rule>{''.join(parts)}</Rule>"

@@ -1,0 +1,281 @@
+"""Step Functions where ministack differs from AWS: Parallel in JSONata, variables, limits, time-outs, stopping, and
+the log of (and the faults for) the Lambda invocations that the engine makes by itself."""
+
+from __future__ import annotations
+
+import contextvars
+import json
+import random
+import threading
+import time
+from typing import Any
+
+import ministack.core.lambda_runtime as lambda_runtime
+import ministack.services.lambda_svc as lambda_svc
+import ministack.services.stepfunctions as engine
+from ministack.core import responses
+
+from . import calls, faults
+from .patching import replace, require
+
+PAYLOAD_LIMIT = 262_144
+_ExecutionError = require(engine, "_ExecutionError")
+
+
+class Stopped(_ExecutionError):
+    """The execution has ended while this branch was at work. No Catch sees it."""
+
+
+def install(timeout_scale: float) -> None:
+    require(lambda_runtime, "_PROVIDED_POLL")
+    lambda_runtime._PROVIDED_POLL = 0.002  # 50 ms for each invocation otherwise
+    replace(engine, "_run_parallel_branches", _parallel)
+    replace(engine, "_apply_output_path", _succeed_output)
+    replace(engine, "_apply_state_assign", _assign_at_once)
+    replace(engine, "_execute_task", lambda original: _task(original, timeout_scale))
+    replace(engine, "_evaluate_jsonata_choice_rule", _boolean_conditions)
+    replace(engine, "_find_matching_retrier", _bounded_back_off)
+    replace(engine, "_find_matching_catcher", _never_stopped)
+    replace(engine, "_evaluate_jsonata", _only_documented_context)
+    for name in ("_execute_pass", "_execute_choice", "_execute_wait", "_execute_parallel", "_execute_map"):
+        replace(engine, name, _limited)
+    replace(engine, "_invoke_resource", lambda original: lambda resource, data: _within_limit(original(resource, _within_limit(data))))
+    replace(engine, "_error_matches", _uncatchable)
+    replace(engine, "_start_execution", _idempotent_start)
+    replace(engine, "_run_execution", lambda original: _with_timeout(original, timeout_scale))
+    replace(engine, "_fail_execution", lambda original: lambda execution, error, cause: original(execution, error, cause) if execution["status"] == "RUNNING" else None)
+    replace(engine, "_call_lambda", _faulty)
+    replace(lambda_svc, "_execute_function_with_config_scope", _recorded)
+
+
+def _jsonata(state: dict[str, Any], context: Any) -> bool:
+    return engine._state_query_language(state, context) == "JSONata"
+
+
+def _parallel(original: Any) -> Any:
+    """Arguments, Output and Assign count; each branch has its own State, Task and variables."""
+
+    def run(state: dict[str, Any], raw: Any, execution: Any, context: Any) -> Any:
+        if not _jsonata(state, context):
+            return original(state, raw, execution, context)
+        given = engine._apply_jsonata_arguments(state, raw, context)
+        results: list[Any] = [None] * len(state["Branches"])
+        errors: list[Any] = [None] * len(state["Branches"])
+
+        def branch(index: int, machine: dict[str, Any]) -> None:
+            own = {**context, "variables": dict(context["variables"])}
+            try:
+                results[index] = engine._run_sub_machine(machine["States"], machine["StartAt"], given, execution, own)
+            except _ExecutionError as error:
+                errors[index] = error
+            except Exception as error:  # an engine's own mistake must end the execution, not hang it
+                errors[index] = _ExecutionError("States.BranchFailed", str(error))
+
+        threads = [threading.Thread(target=contextvars.copy_context().run, args=(branch, i, b), daemon=True) for i, b in enumerate(state["Branches"])]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for error in errors:
+            if error:
+                raise error
+        output = engine._apply_jsonata_output(state, raw, context, result=results, default=results)
+        engine._apply_state_assign(state, raw, context, result=results)
+        return output, engine._next_or_end(state)
+
+    return run
+
+
+def _succeed_output(original: Any) -> Any:
+    def output(state: dict[str, Any], data: Any, context: Any = None) -> Any:
+        if state.get("Type") == "Succeed" and _jsonata(state, context):
+            return engine._apply_jsonata_output(state, data, context, default=data)
+        return original(state, data, context)
+
+    return output
+
+
+def _assign_at_once(original: Any) -> Any:
+    """Every right-hand side sees the values from before the state."""
+
+    def assign(state: dict[str, Any], raw: Any, context: Any, result: Any = None, error_output: Any = None) -> None:
+        if context is None or not _jsonata(state, context) or not isinstance(state.get("Assign"), dict):
+            return
+        values = {name: engine._apply_jsonata_template(value, raw, context, result=result, error_output=error_output) for name, value in state["Assign"].items()}
+        context.setdefault("variables", {}).update(values)
+
+    return assign
+
+
+def _task(original: Any, scale: float) -> Any:
+    """Time-outs may be expressions; no state begins or goes on in an execution that has ended."""
+
+    def run(state: dict[str, Any], raw: Any, execution: Any, context: Any) -> Any:
+        _still_running(execution)
+        if _jsonata(state, context):
+            fields = {k: engine._jsonata_state_field(state, k, "number", raw, context) * scale for k in ("TimeoutSeconds", "HeartbeatSeconds") if k in state}
+            state = {**state, **fields}
+        output = original(state, raw, execution, context)
+        _still_running(execution)
+        _within_limit(output[0])
+        return output
+
+    return run
+
+
+def _still_running(execution: Any) -> None:
+    if execution["status"] != "RUNNING":
+        raise Stopped("Cordon.Stopped", "the execution has ended")
+
+
+def _never_stopped(original: Any) -> Any:
+    return lambda catchers, error: None if error == "Cordon.Stopped" else original(catchers, error)
+
+
+def _boolean_conditions(original: Any) -> Any:
+    def rule(choice: dict[str, Any], raw: Any, context: Any) -> Any:
+        if not isinstance(choice.get("Condition"), str):
+            return original(choice, raw, context)
+        value = engine._apply_jsonata_template(choice["Condition"], raw, context)
+        if not isinstance(value, bool):
+            raise _ExecutionError("States.QueryEvaluationError", f"the Condition gave {type(value).__name__}, not a boolean")
+        return value
+
+    return rule
+
+
+def _bounded_back_off(original: Any) -> Any:
+    """MaxDelaySeconds and JitterStrategy."""
+
+    def find(retriers: list[dict[str, Any]], error: str, counts: dict[int, int]) -> Any:
+        retrier, index = (None, None) if error == "Cordon.Stopped" else original(retriers, error, counts)
+        if retrier is None:
+            return None, index
+        delay = min(retrier.get("IntervalSeconds", 1) * retrier.get("BackoffRate", 2.0) ** counts.get(index, 0), retrier.get("MaxDelaySeconds", 1e9))
+        if retrier.get("JitterStrategy") == "FULL":
+            delay *= random.random()
+        return {**retrier, "IntervalSeconds": delay, "BackoffRate": 1.0}, index
+
+    return find
+
+
+class _Documented(dict):  # type: ignore[type-arg]
+    """What `$states.context` shows on AWS; variables are reached by their names alone."""
+
+    def __init__(self, context: dict[str, Any] | None) -> None:
+        context = context or {}
+        super().__init__({k: context[k] for k in ("Execution", "StateMachine", "State", "Task", "Map") if k in context})
+        self._variables = context.get("variables", {})
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return self._variables if key == "variables" else super().get(key, default)
+
+
+def _only_documented_context(original: Any) -> Any:
+    def evaluate(expression: Any, raw: Any, context: Any = None, result: Any = None, error_output: Any = None) -> Any:
+        return original(expression, raw, _Documented(context), result, error_output)
+
+    return evaluate
+
+
+def _within_limit(value: Any) -> Any:
+    if len(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()) > PAYLOAD_LIMIT:
+        raise _ExecutionError("States.DataLimitExceeded", "The state/task returned a result with a size exceeding the maximum number of bytes service limit.")
+    return value
+
+
+def _limited(original: Any) -> Any:
+    def run(state: dict[str, Any], raw: Any, *rest: Any) -> Any:
+        context = rest[-1] if rest else None
+        execution = engine._executions.get(context["Execution"]["Id"]) if context else None
+        if execution:
+            _still_running(execution)
+        output = original(state, raw, *rest)
+        if execution:
+            _still_running(execution)
+        _within_limit(output[0])
+        return output
+
+    return run
+
+
+def _uncatchable(original: Any) -> Any:
+    """States.ALL catches neither of these."""
+    return lambda equals, error: error in equals if error in ("States.DataLimitExceeded", "States.Runtime") else original(equals, error)
+
+
+def _idempotent_start(original: Any) -> Any:
+    """A second start with the same name and input, while the first runs, gives the first."""
+
+    def start(data: dict[str, Any]) -> Any:
+        given = data.get("input", "{}")
+        if len(given.encode()) > PAYLOAD_LIMIT:
+            return engine.error_response_json("ValidationException", "1 validation error detected: Value at 'input' failed to satisfy constraint: Member must have length less than or equal to 262144", 400)
+        answer = original(data)
+        if answer[0] == 400 and b"ExecutionAlreadyExists" in answer[2]:
+            running = engine._executions.get(answer[2].decode().split("'")[1])
+            if running and running["status"] == "RUNNING" and running["input"] == given:
+                return engine.json_response({"executionArn": running["executionArn"], "startDate": running["startDate"]})
+        return answer
+
+    return start
+
+
+def _with_timeout(original: Any, scale: float) -> Any:
+    """The machine's own TimeoutSeconds."""
+
+    def run(arn: str) -> None:
+        execution = engine._executions.get(arn)
+        machine = engine._state_machines.get(execution["stateMachineArn"]) if execution else None
+        limit = json.loads(machine["definition"]).get("TimeoutSeconds") if machine else None
+
+        def expire() -> None:
+            if execution["status"] == "RUNNING":
+                execution.update(status="TIMED_OUT", error="States.Timeout", cause=None, stopDate=engine.now_iso())
+                engine._add_event(execution, "ExecutionTimedOut", {"executionTimedOutEventDetails": {"error": "States.Timeout"}})
+                engine._emit_execution_status_event(execution)
+
+        timer = threading.Timer(limit * scale, contextvars.copy_context().run, (expire,)) if limit else None
+        if timer:
+            timer.daemon = True
+            timer.start()
+        original(arn)
+        if timer:
+            timer.cancel()
+
+    return run
+
+
+def _faulty(original: Any) -> Any:
+    """Faults for invocations by the engine: `before` the function runs, or `after` with its answer lost."""
+
+    def call(reference: Any, event: Any) -> Any:
+        fault = faults.take(responses.get_account_id(), "lambda:Invoke", f"states {reference}")
+        if fault and fault.kind == "delay":
+            time.sleep(fault.seconds)
+        if fault and fault.kind == "before":
+            raise _ExecutionError(fault.code, json.dumps({"errorType": fault.code, "errorMessage": fault.message}))
+        answer = original(reference, event)
+        if fault and fault.kind == "after":
+            raise _ExecutionError(fault.code, json.dumps({"errorType": fault.code, "errorMessage": fault.message}))
+        return answer
+
+    return call
+
+
+def _recorded(original: Any) -> Any:
+    """Puts every invocation into the call log, with the state that it is made for."""
+
+    def execute(function: dict[str, Any], event: Any) -> Any:
+        began = time.time()
+        answer = original(function, event)
+        visit = event.get("visit", {}) if isinstance(event, dict) else {}
+        failed = answer.get("body") if isinstance(answer, dict) and answer.get("error") else None
+        calls.record(
+            began, service="lambda", action="lambda:Invoke", principal="states", app=None, status=500 if failed else 200, fault=None, reached=True,
+            error=failed.get("errorType") if isinstance(failed, dict) else failed, account=responses.get_account_id(),
+            function=function.get("config", {}).get("FunctionName"), state=visit.get("state"),
+        )
+        return answer
+
+    return execute
