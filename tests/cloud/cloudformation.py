@@ -10,6 +10,7 @@ import ministack.services.iam as iam
 import ministack.services.lambda_svc as lambda_svc
 import ministack.services.s3 as s3
 import ministack.services.sns as sns
+import ministack.services.stepfunctions as stepfunctions
 from ministack.core import responses
 from ministack.services.cloudformation import provisioners
 from moto.ssm.models import ssm_backends
@@ -25,6 +26,7 @@ def install() -> None:
     _after("AWS::S3::Bucket", _bucket)
     _after("AWS::SNS::Topic", _topic)
     _after("AWS::SSM::Parameter", _parameter)
+    _after("AWS::StepFunctions::StateMachine", _machine)
 
 
 def _after(kind: str, complete: Callable[[str, dict[str, Any]], None]) -> None:
@@ -70,6 +72,13 @@ def _parameter(name: str, properties: dict[str, Any]) -> None:
     backend = ssm_backends[responses.get_account_id()][responses.get_region()]
     backend.put_parameter(name, properties.get("Description"), properties["Value"], properties["Type"], properties.get("AllowedPattern"), properties.get("KeyId"),
                           True, [], properties.get("DataType", "text"), properties.get("Tier") or "Standard", None)
+
+
+def _machine(arn: str, properties: dict[str, Any]) -> None:
+    logging = properties.get("LoggingConfiguration")
+    if logging:
+        kept = {"level": logging.get("Level", "OFF"), "includeExecutionData": logging.get("IncludeExecutionData", False)}
+        stepfunctions._state_machines[arn]["loggingConfiguration"] = kept
 
 
 def _bucket(name: str, properties: dict[str, Any]) -> None:

@@ -23,13 +23,19 @@ def check(endpoint: str, account: str, template: Path) -> None:
             if name in resource.get("Properties", {}) and logical in physical:
                 look = _CHECKS[resource["Type"]][name]
                 try:
-                    held = look(service, physical[logical])
+                    held = look(service, _subject(resource, physical) or physical[logical])
                 except Exception as error:  # what cannot be read back counts as dropped
                     held, name = False, f"{name} ({error})"
                 if not held:
                     dropped.append(f"{logical}.{name}")
     if dropped:
         raise DeployError("the deployment dropped, in silence: " + ", ".join(dropped))
+
+
+def _subject(resource: dict[str, Any], physical: dict[str, str]) -> str | None:
+    """A policy is read at the bucket that it is for."""
+    bucket = resource["Properties"].get("Bucket")
+    return physical.get(bucket["Ref"]) if isinstance(bucket, dict) and "Ref" in bucket else None
 
 
 Look = Callable[[Callable[[str], Any], str], bool]
