@@ -5,14 +5,17 @@
 
 pub mod case;
 pub mod claim;
+pub mod custody;
 pub mod evidence;
 pub mod fault;
 pub mod ids;
 pub mod manifest;
 pub mod plan;
 pub mod record;
+pub mod report;
 pub mod risk;
 pub mod text;
+pub mod timeline;
 pub mod visit;
 
 pub use fault::{Classify, Fault};

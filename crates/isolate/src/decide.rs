@@ -100,11 +100,19 @@ pub enum Family {
 }
 
 impl Family {
+    /// Every address of the family.
+    pub const fn everything(self) -> &'static str {
+        match self {
+            Self::V4 => "0.0.0.0/0",
+            Self::V6 => "::/0",
+        }
+    }
+
     /// The families that `permissions` do not open wholly: every protocol and port, every address.
     pub fn missing(permissions: &[IpPermission]) -> Vec<Self> {
         let all = || permissions.iter().filter(|p| p.ip_protocol() == Some("-1"));
-        let v4 = all().any(|p| p.ip_ranges().iter().any(|range| range.cidr_ip() == Some("0.0.0.0/0")));
-        let v6 = all().any(|p| p.ipv6_ranges().iter().any(|range| range.cidr_ipv6() == Some("::/0")));
+        let v4 = all().any(|p| p.ip_ranges().iter().any(|range| range.cidr_ip() == Some(Self::V4.everything())));
+        let v6 = all().any(|p| p.ipv6_ranges().iter().any(|range| range.cidr_ipv6() == Some(Self::V6.everything())));
         [(v4, Self::V4), (v6, Self::V6)].into_iter().filter(|(open, _)| !open).map(|(_, family)| family).collect()
     }
 }
@@ -139,6 +147,14 @@ pub struct Group {
     pub rules: Rules,
 }
 
+impl Group {
+    /// Whether new interfaces may be moved into it. A conversion group without any rule was closed in an emergency, even
+    /// where it could not be marked: what is stuck in it must not be opened again.
+    pub fn is_usable(&self) -> bool {
+        !self.retired && !(self.role == Role::Conversion && self.rules.is_empty())
+    }
+}
+
 /// What was described.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct World {
@@ -149,9 +165,9 @@ pub struct World {
 }
 
 impl World {
-    /// The group of this role that is in use in a VPC: the first by number that is not retired.
+    /// The group of this role that is in use in a VPC: the first usable one by number.
     pub fn current(&self, vpc: &VpcId, role: Role) -> Option<&Group> {
-        let of_role = self.groups.iter().filter(|group| group.vpc == *vpc && group.role == role && !group.retired);
+        let of_role = self.groups.iter().filter(|group| group.vpc == *vpc && group.role == role && group.is_usable());
         of_role.min_by_key(|group| (group.number, group.id.clone()))
     }
 
@@ -221,9 +237,7 @@ impl GroupNeed {
     pub fn repair(group: &Group) -> Self {
         let (revoke, allow_in, allow_out) = match group.role {
             Role::Isolation => (group.rules.clone(), Vec::new(), Vec::new()),
-            Role::Conversion => {
-                (Rules::default(), Family::missing(&group.rules.ingress), Family::missing(&group.rules.egress))
-            }
+            Role::Conversion => (Rules::default(), Family::missing(&group.rules.ingress), Family::missing(&group.rules.egress)),
         };
         Self { role: group.role, found: Some(group.id.clone()), number: group.number, revoke, allow_in, allow_out }
     }
@@ -264,8 +278,7 @@ impl Decision {
 }
 
 fn need<'a>(vpcs: &'a mut BTreeMap<VpcId, Need>, world: &World, vpc: &VpcId) -> &'a mut Need {
-    vpcs.entry(vpc.clone())
-        .or_insert_with(|| Need { isolation: group_need(world, vpc, Role::Isolation), conversion: None })
+    vpcs.entry(vpc.clone()).or_insert_with(|| Need { isolation: group_need(world, vpc, Role::Isolation), conversion: None })
 }
 
 fn group_need(world: &World, vpc: &VpcId, role: Role) -> GroupNeed {

@@ -101,7 +101,7 @@ impl Classify for Error {
 /// Cuts the network, or closes the door.
 pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     match input {
-        Input::Contain { visit, plan } => contain::contain(clients, &visit, &plan).await,
-        Input::CloseDoor { visit, plan, failure } => close_door::close_door(clients, &visit, &plan, failure).await,
+        Input::Contain { visit, plan } => Box::pin(contain::contain(clients, &visit, &plan)).await,
+        Input::CloseDoor { visit, plan, failure } => Box::pin(close_door::close_door(clients, &visit, &plan, failure)).await,
     }
 }

@@ -1,0 +1,283 @@
+//! Carries decisions out: intent, groups, every convert, every cut, read back, and the door where a cut failed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future;
+use handler::{AwsError, Recorder, StoreError, failed};
+use incident::plan::Plan;
+use incident::record::{Change, ChangeResult};
+use incident::{Fault, GroupId, InterfaceId, VpcId};
+use serde_json::{Value, json};
+
+use crate::decide::{Decision, Group, Move, Need, Nic, Role, Rules, Scope, World, decide};
+use crate::groups::{Ensured, allow_all, ensure, retire, retirement};
+use crate::records::{Attempt, change, intended, moved, rules_json};
+use crate::world::look;
+use crate::{Clients, Error};
+
+/// How often a run looks again: for interfaces that appear meanwhile, and rules that come back.
+const ROUNDS: usize = 3;
+
+/// One run over the target: what it may do, and what it has done so far.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    pub(crate) clients: &'a Clients,
+    pub(crate) plan: &'a Plan,
+    pub(crate) recorder: Recorder,
+    /// Contain: flows are made untracked first, and without an intent nothing is changed. Otherwise the door is being closed,
+    /// which no bookkeeping may hold up.
+    pub(crate) contain: bool,
+    /// Whether interfaces may leave groups that are not ours.
+    pub(crate) own: bool,
+    /// Whether `before.json` is there, as far as is known.
+    pub(crate) saved: bool,
+    /// Whether intents reach the case file.
+    pub(crate) recording: bool,
+    pub(crate) converted: BTreeSet<InterfaceId>,
+    /// Interfaces that were cut without having been converted.
+    pub(crate) tracked: BTreeSet<InterfaceId>,
+    pub(crate) failures: Vec<AwsError>,
+    pub(crate) reasons: Vec<String>,
+    /// The intents that were written, and the changes made under each.
+    pub(crate) done: Vec<(u32, Vec<Change>)>,
+    /// The changes that have no intent, since the case file could not be written.
+    pub(crate) unsaid: Vec<Change>,
+}
+
+/// What a decision led to.
+#[derive(Debug, Default)]
+struct Round {
+    attempts: Vec<Attempt>,
+    /// The conversion groups that were used.
+    doors: BTreeSet<GroupId>,
+}
+
+impl Run<'_> {
+    /// Decides and acts until nothing is left to do or something fails; then sees to it that no door is open. The world as it
+    /// was read back last, or the error that kept it from being read.
+    pub(crate) async fn settle(&mut self, mut world: World, first: Option<u32>) -> Result<Result<World, AwsError>, Error> {
+        for round in 0..ROUNDS {
+            let Some((decision, number)) = self.announce(&world, first.filter(|_| round == 0)).await? else { break };
+            let Round { attempts, doors } = self.carry_out(&decision).await;
+            let failed = attempts.iter().any(|attempt| attempt.error.is_some());
+            self.log(first.filter(|_| round == 0), number, attempts);
+            world = match look(&self.clients.ec2, self.plan).await {
+                Ok(world) => world,
+                Err(error) => {
+                    if failed {
+                        self.close(doors.into_iter().map(|id| (id, allow_all())).collect()).await;
+                    }
+                    return Ok(Err(error));
+                }
+            };
+            if failed {
+                break;
+            }
+        }
+        let doors: Vec<(GroupId, Rules)> =
+            world.open_doors().into_iter().map(|group: &Group| (group.id.clone(), group.rules.clone())).collect();
+        if doors.is_empty() {
+            return Ok(Ok(world));
+        }
+        self.close(doors).await;
+        Ok(look(&self.clients.ec2, self.plan).await)
+    }
+
+    /// Decides, and writes down what is not in the first intent already; `None` where there is nothing to do.
+    async fn announce(&mut self, world: &World, first: Option<u32>) -> Result<Option<(Decision, Option<u32>)>, Error> {
+        let decision = self.decide(world);
+        if decision.is_empty() {
+            return Ok(None);
+        }
+        let said =
+            |change: &Change| first.is_some() && world.nics.iter().any(|nic| self.is_planned(nic) && is_move_of(change, nic));
+        let changes: Vec<Change> = intended(&decision).into_iter().filter(|change| !said(change)).collect();
+        if changes.is_empty() {
+            return Ok(Some((decision, None)));
+        }
+        match self.recorder.intent(changes).await {
+            Ok(number) => Ok(Some((decision, Some(number)))),
+            Err(error) if self.contain => Err(error.into()),
+            Err(error) => {
+                self.unrecorded(&error);
+                let decision = self.decide(world);
+                Ok((!decision.is_empty()).then_some((decision, None)))
+            }
+        }
+    }
+
+    fn decide(&self, world: &World) -> Decision {
+        let may_touch = |nic: &Nic| self.own && self.is_durable(nic);
+        decide(world, &Scope { convert: self.contain, converted: &self.converted, may_touch: &may_touch })
+    }
+
+    /// Whether the interface is as the plan, and so `before.json` and the first intent, has it.
+    pub(crate) fn is_planned(&self, nic: &Nic) -> bool {
+        let set = |groups: &[GroupId]| groups.iter().cloned().collect::<BTreeSet<_>>();
+        self.plan.target.interfaces.iter().any(|planned| planned.id == nic.id && set(&planned.groups) == set(&nic.groups))
+    }
+
+    /// Whether the interface's old groups are durable, or will be before it is changed.
+    fn is_durable(&self, nic: &Nic) -> bool {
+        self.recording || (self.saved && self.is_planned(nic))
+    }
+
+    /// Groups first, then every convert at once, then every cut at once.
+    async fn carry_out(&mut self, decision: &Decision) -> Round {
+        let ec2 = &self.clients.ec2;
+        let case = &self.plan.case_id;
+        let ensured = future::join_all(decision.vpcs.iter().map(|(vpc, need)| async move {
+            let Need { isolation, conversion } = need;
+            let conversion = async {
+                match conversion {
+                    Some(need) => ensure(ec2, case, vpc, need).await,
+                    None => Ensured::default(),
+                }
+            };
+            (vpc.clone(), future::join(ensure(ec2, case, vpc, isolation), conversion).await)
+        }))
+        .await;
+        let mut round = Round::default();
+        let mut pairs: BTreeMap<VpcId, (Option<GroupId>, Option<GroupId>)> = BTreeMap::new();
+        for (vpc, (isolation, conversion)) in ensured {
+            round.attempts.extend(isolation.attempts.into_iter().chain(conversion.attempts));
+            pairs.insert(vpc, (isolation.id, conversion.id));
+        }
+        let isolation = |moving: &Move| pairs.get(&moving.nic.vpc).and_then(|(isolation, _)| isolation.clone());
+        let conversion = |moving: &Move| pairs.get(&moving.nic.vpc).and_then(|(_, conversion)| conversion.clone());
+        // Without an isolation group to follow, converting would only open the target.
+        let cuts: Vec<(&Move, GroupId)> = decision.moves.iter().filter_map(|m| Some((m, isolation(m)?))).collect();
+        let converts: Vec<(&Move, GroupId)> =
+            cuts.iter().filter(|(m, _)| m.convert).filter_map(|(m, _)| Some((*m, conversion(m)?))).collect();
+        round.doors.extend(converts.iter().map(|(_, door)| door.clone()));
+
+        let converting = converts.iter().map(|(m, door)| self.swap(&m.nic, door, Role::Conversion));
+        let mut converted = BTreeSet::new();
+        for ((moving, _), attempt) in converts.iter().zip(future::join_all(converting).await) {
+            if attempt.error.is_none() {
+                converted.insert(moving.nic.id.clone());
+            }
+            round.attempts.push(attempt);
+        }
+        let cutting = cuts.iter().map(|(m, room)| self.swap(&m.nic, room, Role::Isolation));
+        let cut = future::join_all(cutting).await;
+        round.attempts.extend(cut);
+        // What wears nothing but the conversion group needs no converting; everything else should have been.
+        let tracked = cuts.iter().filter(|(m, _)| !converted.contains(&m.nic.id) && (m.convert || !self.contain));
+        self.tracked.extend(tracked.map(|(m, _)| m.nic.id.clone()).filter(|id| !self.converted.contains(id)));
+        self.converted.extend(converted);
+        round
+    }
+
+    async fn swap(&self, nic: &Nic, group: &GroupId, role: Role) -> Attempt {
+        let call = self.clients.ec2.modify_network_interface_attribute().network_interface_id(nic.id.as_str());
+        let result = call.groups(group.as_str()).send().await.map_err(failed(crate::records::MODIFY));
+        let mut intended = moved(nic, role);
+        intended.to = json!({ "group": role.tag(), "groups": [group] });
+        let mut attempt = Attempt::new(intended, result, &[]);
+        // Detached and deleted meanwhile: nothing is left to cut, and the read-back will not find it.
+        if attempt.error.as_ref().is_some_and(|error| error.is("InvalidNetworkInterfaceID.NotFound")) {
+            attempt.error = None;
+        }
+        attempt
+    }
+
+    /// Closes conversion groups that still hold an interface: their own rules go, and they are never used again.
+    pub(crate) async fn close(&mut self, doors: Vec<(GroupId, Rules)>) {
+        let case = &self.plan.case_id;
+        let mut changes = Vec::new();
+        for (id, rules) in &doors {
+            let revokes = [("ec2:RevokeSecurityGroupIngress", &rules.ingress), ("ec2:RevokeSecurityGroupEgress", &rules.egress)];
+            changes.extend(revokes.map(|(action, rules)| change(action, id, rules_json(rules), Value::Null)));
+            changes.push(retirement(case, id));
+        }
+        let intent = self.recorder.intent(changes).await;
+        let closing = doors.iter().map(|(id, rules)| retire(&self.clients.ec2, case, id, rules));
+        let attempts: Vec<Attempt> = future::join_all(closing).await.into_iter().flatten().collect();
+        for (id, _) in &doors {
+            self.reasons.push(format!(
+                "an interface could not leave the conversion group {id}, so that group's own rules were revoked and it was retired: \
+                 move the interface to an isolation group by hand"
+            ));
+        }
+        let number = intent.map_err(|error| self.unrecorded(&error)).ok();
+        self.log(None, number, attempts);
+    }
+
+    pub(crate) fn unrecorded(&mut self, error: &StoreError) {
+        self.recording = false;
+        self.reasons.push(incident::text::bounded(&format!("the case file could not be written before a change: {error}"), 600));
+    }
+
+    /// Files the changes under their intent: those of `number`, where they are in it, else those of `first`.
+    fn log(&mut self, first: Option<u32>, number: Option<u32>, attempts: Vec<Attempt>) {
+        self.failures.extend(attempts.iter().filter_map(|attempt| attempt.error.clone()));
+        let changes: Vec<Change> = attempts.into_iter().map(|attempt| attempt.change).collect();
+        match (first, number) {
+            (None, None) => self.unsaid.extend(changes),
+            (Some(only), None) | (None, Some(only)) => self.done.push((only, changes)),
+            (Some(first), Some(number)) => {
+                let from = |c: &Change| {
+                    c.from.get("groups").and_then(|groups| serde_json::from_value::<BTreeSet<GroupId>>(groups.clone()).ok())
+                };
+                let planned = |c: &Change| {
+                    let mut planned = self.plan.target.interfaces.iter().filter(|nic| nic.id.as_str() == c.subject);
+                    planned.any(|nic| from(c) == Some(nic.groups.iter().cloned().collect()))
+                };
+                let (mine, others): (Vec<_>, Vec<_>) = changes.into_iter().partition(planned);
+                self.done.extend([(first, mine), (number, others)]);
+            }
+        }
+    }
+
+    /// Writes the outcomes. `first` is the intent over the plan's interfaces: what it named and nobody did was so already.
+    pub(crate) async fn record(&mut self, first: Option<u32>, note: Value) -> Result<(), StoreError> {
+        let mut outcomes: BTreeMap<u32, Vec<Change>> = BTreeMap::new();
+        for (number, changes) in std::mem::take(&mut self.done) {
+            outcomes.entry(number).or_default().extend(changes);
+        }
+        if let Some(number) = first {
+            let changes = outcomes.entry(number).or_default();
+            let undone: Vec<Change> = first_intent(self.plan)
+                .into_iter()
+                .filter(|intended| !changes.iter().any(|c| c.subject == intended.subject))
+                .map(|intended| Change { result: Some(ChangeResult::Already), ..intended })
+                .collect();
+            changes.extend(undone);
+        }
+        let recorder = &self.recorder;
+        let mut puts: Vec<_> =
+            outcomes.into_iter().map(|(number, changes)| recorder.outcome(number, changes, note.clone())).collect();
+        let unsaid = std::mem::take(&mut self.unsaid);
+        let late = (!unsaid.is_empty()).then(|| recorder.note(json!({ "changedWithoutIntent": unsaid, "note": note.clone() })));
+        let late = async {
+            match late {
+                Some(put) => put.await.map(drop),
+                None => Ok(()),
+            }
+        };
+        let (results, late) = future::join(future::join_all(puts.drain(..)), late).await;
+        results.into_iter().map(|result| result.map(drop)).chain([late]).collect()
+    }
+
+    /// The fault that decides what the state machine does: the one that trying again can help comes first.
+    pub(crate) fn worst(&self) -> Option<&AwsError> {
+        let transient = self.failures.iter().find(|error| error.fault == Fault::Transient);
+        transient.or_else(|| self.failures.first())
+    }
+}
+
+/// The intent that is written while the first look is made: the plan's interfaces, from the groups that the plan has.
+pub(crate) fn first_intent(plan: &Plan) -> Vec<Change> {
+    let nics = plan.target.interfaces.iter().map(|nic| Nic {
+        id: nic.id.clone(),
+        vpc: nic.vpc.clone(),
+        groups: nic.groups.clone(),
+        ours: true,
+    });
+    nics.flat_map(|nic| [moved(&nic, Role::Conversion), moved(&nic, Role::Isolation)]).collect()
+}
+
+fn is_move_of(change: &Change, nic: &Nic) -> bool {
+    change.action == crate::records::MODIFY && change.subject == nic.id.as_str()
+}

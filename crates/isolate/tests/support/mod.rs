@@ -1,0 +1,380 @@
+//! An EC2 with interfaces and groups behind the real client, as strict as the real one where the step relies on it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use isolate::{Clients, Input, Output, handle};
+use serde_json::{Value, json};
+use stub::{Answer, Call, Stub};
+
+pub(crate) const CASE: &str = "i-0123456789abcdef0-0123456789ab";
+pub(crate) const VPC: &str = "vpc-0aaaaaaaaaaaaaaaa";
+pub(crate) const VPC2: &str = "vpc-0bbbbbbbbbbbbbbbb";
+pub(crate) const NIC: &str = "eni-0aaaaaaaaaaaaaaa1";
+pub(crate) const NIC2: &str = "eni-0aaaaaaaaaaaaaaa2";
+pub(crate) const WEB: &str = "sg-0aaaaaaaaaaaaaaaa";
+pub(crate) const CONVERSION: &str = "sg-00000000000000c01";
+pub(crate) const ISOLATION: &str = "sg-00000000000000101";
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Nic {
+    pub(crate) vpc: String,
+    pub(crate) groups: Vec<String>,
+    pub(crate) requester_managed: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Group {
+    pub(crate) vpc: String,
+    pub(crate) name: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) ingress: Vec<String>,
+    pub(crate) egress: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) nics: BTreeMap<String, Nic>,
+    pub(crate) groups: BTreeMap<String, Group>,
+    made: usize,
+    /// Every state of every interface that was ever reached, as `(nic, group names)`.
+    pub(crate) history: Vec<(String, Vec<String>)>,
+}
+
+pub(crate) struct Cloud {
+    pub(crate) aws: Stub,
+    account: Arc<Mutex<Account>>,
+    pub(crate) clients: Clients,
+}
+
+impl Cloud {
+    /// A target with these interfaces (id, VPC, groups), known to triage, and no groups of ours.
+    pub(crate) fn new(nics: &[(&str, &str, &[&str])]) -> Self {
+        let account = Arc::new(Mutex::new(Account::default()));
+        let mut aws = Stub::new();
+        for action in [
+            "DescribeNetworkInterfaces",
+            "DescribeSecurityGroups",
+            "CreateSecurityGroup",
+            "AuthorizeSecurityGroupIngress",
+            "AuthorizeSecurityGroupEgress",
+            "RevokeSecurityGroupIngress",
+            "RevokeSecurityGroupEgress",
+            "ModifyNetworkInterfaceAttribute",
+            "CreateTags",
+        ] {
+            let account = Arc::clone(&account);
+            aws = aws.on_fn(&format!("ec2:{action}"), move |call| account.lock().unwrap().answer(call));
+        }
+        aws.put_object(&format!("cases/{CASE}/before.json"), "{}");
+        {
+            let mut account = account.lock().unwrap();
+            for (id, vpc, groups) in nics {
+                let groups = groups.iter().map(ToString::to_string).collect();
+                account.nics.insert((*id).to_owned(), Nic { vpc: (*vpc).to_owned(), groups, requester_managed: false });
+            }
+        }
+        let clients = clients(&aws);
+        Self { aws, account, clients }
+    }
+
+    /// One interface in one VPC.
+    pub(crate) fn simple() -> Self {
+        Self::new(&[(NIC, VPC, &[WEB])])
+    }
+
+    /// The pair of groups is there already.
+    pub(crate) fn with_pair(self) -> Self {
+        self.account().add(CONVERSION, VPC, "cordon-conversion", "conversion", &["0.0.0.0/0", "::/0"]);
+        self.account().add(ISOLATION, VPC, "cordon-isolation", "isolation", &[]);
+        self
+    }
+
+    pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap()
+    }
+
+    pub(crate) fn worn(&self, nic: &str) -> Vec<String> {
+        self.account().worn(nic)
+    }
+
+    pub(crate) async fn contain(&self, retry: u32) -> Result<Output, isolate::Error> {
+        self.run("contain", retry, &self.plan()).await
+    }
+
+    pub(crate) async fn close_door(&self, retry: u32) -> Result<Output, isolate::Error> {
+        self.run("close-door", retry, &self.plan()).await
+    }
+
+    pub(crate) async fn run(&self, mode: &str, retry: u32, plan: &Value) -> Result<Output, isolate::Error> {
+        let state = if mode == "contain" { "Isolate" } else { "CloseDoor" };
+        let mut input = json!({
+            "mode": mode,
+            "visit": { "execution": EXECUTION, "state": state, "entered": "2026-11-24T03:30:00.120Z", "retry": retry },
+            "plan": plan,
+        });
+        if mode == "close-door" {
+            input["failure"] = json!({ "state": "Isolate", "error": "Denied", "cause": "no" });
+        }
+        let input: Input = serde_json::from_value(input).unwrap();
+        handle(&self.clients, input).await
+    }
+
+    /// The plan that triage made when it saw the single interface or the pair in their own groups.
+    pub(crate) fn plan(&self) -> Value {
+        plan(&[(NIC, VPC, &[WEB])])
+    }
+
+    /// Answers a move into the group of this id, or any move of this interface, with an error; others go through.
+    pub(crate) fn refuse_moves(&self, what: &str, status: u16, code: &str) {
+        let (account, what, code) = (Arc::clone(&self.account), what.to_owned(), code.to_owned());
+        self.aws.set_fn("ec2:ModifyNetworkInterfaceAttribute", move |call| {
+            let mut account = account.lock().unwrap();
+            let named = |id: &str| account.groups.get(id).is_some_and(|group| group.name == what);
+            if call.params.values().any(|value| *value == what || named(value)) {
+                return Answer::ec2_error(status, &code, "refused by the test");
+            }
+            account.modify(call)
+        });
+    }
+
+    /// Once an interface has moved, the interfaces cannot be described any more.
+    pub(crate) fn blind_after_changes(&self, status: u16, code: &str) {
+        let (account, code) = (Arc::clone(&self.account), code.to_owned());
+        self.aws.set_fn("ec2:DescribeNetworkInterfaces", move |call| {
+            let mut account = account.lock().unwrap();
+            if account.history.is_empty() {
+                account.answer(call)
+            } else {
+                Answer::ec2_error(status, &code, "refused by the test")
+            }
+        });
+    }
+
+    /// Moves go through again.
+    pub(crate) fn allow_moves(&self) {
+        self.refuse_moves("nothing", 400, "Never");
+    }
+
+    /// The EC2 calls that ask for a change.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        let calls = self.aws.mutations();
+        calls.iter().map(|call| call.action.clone()).filter(|action| action.starts_with("ec2:")).collect()
+    }
+
+    pub(crate) fn records(&self, phase: &str) -> Vec<Value> {
+        let keys = self.aws.keys();
+        let records = keys.iter().filter(|key| key.contains("/records/") && key.ends_with(&format!("-{phase}.json")));
+        records.map(|key| serde_json::from_slice(&self.aws.object(key).unwrap()).unwrap()).collect()
+    }
+}
+
+const EXECUTION: &str = "arn:aws:states:eu-west-1:123456789012:execution:cordon-incident:a7c9";
+
+pub(crate) fn plan(nics: &[(&str, &str, &[&str])]) -> Value {
+    let nics: Vec<Value> = nics.iter().map(|(id, vpc, groups)| json!({ "id": id, "vpc": vpc, "groups": groups })).collect();
+    json!({
+        "schema": "cordon.plan.v1", "caseId": CASE, "execution": EXECUTION, "opened": "2026-11-24T03:29:59Z",
+        "finding": { "source": "manual", "id": "x", "type": "Manual", "title": "t", "severity": 0.0, "account": "123456789012",
+                     "region": "eu-west-1" },
+        "target": { "instanceId": "i-0123456789abcdef0", "account": "123456789012", "region": "eu-west-1", "state": "running",
+                    "interfaces": nics, "volumes": [], "profile": null, "spot": false },
+        "policy": { "from": "fallback", "problem": "none" },
+        "cut": { "decision": "now" },
+        "snapshotLock": { "mode": "governance", "days": 30 },
+        "retention": { "mode": "governance", "until": "2027-11-24T03:29:59Z" },
+        "disposition": "quarantine",
+        "deadlines": { "snapshots": "2026-11-25T03:29:59Z" },
+        "earlierCase": null, "risks": [],
+    })
+}
+
+fn clients(aws: &Stub) -> Clients {
+    let ec2 = aws_sdk_ec2::Config::builder()
+        .behavior_version(aws_sdk_ec2::config::BehaviorVersion::latest())
+        .region(aws_sdk_ec2::config::Region::new("eu-west-1"))
+        .credentials_provider(aws_sdk_ec2::config::Credentials::new("AKID", "secret", None, None, "test"))
+        .retry_config(aws_sdk_ec2::config::retry::RetryConfig::disabled())
+        .http_client(aws.http_client())
+        .build();
+    let s3 = aws_sdk_s3::Config::builder()
+        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
+        .region(aws_sdk_s3::config::Region::new("eu-west-1"))
+        .credentials_provider(aws_sdk_s3::config::Credentials::new("AKID", "secret", None, None, "test"))
+        .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
+        .http_client(aws.http_client())
+        .build();
+    Clients {
+        ec2: aws_sdk_ec2::Client::from_conf(ec2),
+        store: handler::Store { s3: aws_sdk_s3::Client::from_conf(s3), bucket: "evidence".to_owned() },
+    }
+}
+
+impl Account {
+    pub(crate) fn add(&mut self, id: &str, vpc: &str, name: &str, role: &str, rules: &[&str]) {
+        let mut tags = BTreeMap::new();
+        if !role.is_empty() {
+            tags.insert("cordon:role".to_owned(), role.to_owned());
+        }
+        let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+        let (vpc, name) = (vpc.to_owned(), name.to_owned());
+        self.groups.insert(id.to_owned(), Group { vpc, name, tags, ingress: rules.clone(), egress: rules });
+    }
+
+    /// The names of an interface's groups, or the ids of those that are not ours.
+    pub(crate) fn worn(&self, nic: &str) -> Vec<String> {
+        self.names(&self.nics[nic].groups)
+    }
+
+    fn names(&self, ids: &[String]) -> Vec<String> {
+        ids.iter().map(|id| self.groups.get(id).map_or(id.clone(), |group| group.name.clone())).collect()
+    }
+
+    fn answer(&mut self, call: &Call) -> Answer {
+        let group = call.param("GroupId").unwrap_or_default().to_owned();
+        match call.action.trim_start_matches("ec2:") {
+            "DescribeNetworkInterfaces" => self.describe_nics(),
+            "DescribeSecurityGroups" => self.describe_groups(call),
+            "CreateSecurityGroup" => self.create(call),
+            "AuthorizeSecurityGroupIngress" => self.authorize(&group, call, true),
+            "AuthorizeSecurityGroupEgress" => self.authorize(&group, call, false),
+            "RevokeSecurityGroupIngress" => self.revoke(&group, call, true),
+            "RevokeSecurityGroupEgress" => self.revoke(&group, call, false),
+            "ModifyNetworkInterfaceAttribute" => self.modify(call),
+            "CreateTags" => {
+                let group = self.groups.get_mut(call.param("ResourceId.1").unwrap()).unwrap();
+                group.tags.insert(call.param("Tag.1.Key").unwrap().to_owned(), call.param("Tag.1.Value").unwrap().to_owned());
+                done(call)
+            }
+            other => panic!("teach the account {other}"),
+        }
+    }
+
+    fn describe_nics(&self) -> Answer {
+        let item = |(id, nic): (&String, &Nic)| {
+            let groups: String = nic.groups.iter().map(|id| format!("<item><groupId>{id}</groupId></item>")).collect();
+            format!(
+                "<item><networkInterfaceId>{id}</networkInterfaceId><vpcId>{}</vpcId><requesterManaged>{}</requesterManaged>\
+                 <groupSet>{groups}</groupSet></item>",
+                nic.vpc, nic.requester_managed
+            )
+        };
+        let items: String = self.nics.iter().map(item).collect();
+        Answer::xml(format!(
+            "<DescribeNetworkInterfacesResponse><networkInterfaceSet>{items}</networkInterfaceSet></DescribeNetworkInterfacesResponse>"
+        ))
+    }
+
+    fn describe_groups(&self, call: &Call) -> Answer {
+        let filters: Vec<(String, Vec<&str>)> = (1..)
+            .map_while(|n| Some((call.param(&format!("Filter.{n}.Name"))?.to_owned(), call.list(&format!("Filter.{n}.Value")))))
+            .collect();
+        let passes = |group: &Group| {
+            filters.iter().all(|(name, values)| {
+                let value = match name.as_str() {
+                    "vpc-id" => Some(group.vpc.as_str()),
+                    "group-name" => Some(group.name.as_str()),
+                    "tag:cordon:role" => group.tags.get("cordon:role").map(String::as_str),
+                    other => panic!("teach the account the filter {other}"),
+                };
+                value.is_some_and(|value| values.contains(&value))
+            })
+        };
+        let rules = |rules: &[String]| -> String {
+            let rule = |cidr: &String| match cidr.as_str() {
+                cidr if cidr.contains(':') => format!(
+                    "<item><ipProtocol>-1</ipProtocol><ipv6Ranges><item><cidrIpv6>{cidr}</cidrIpv6></item></ipv6Ranges></item>"
+                ),
+                cidr => {
+                    format!("<item><ipProtocol>-1</ipProtocol><ipRanges><item><cidrIp>{cidr}</cidrIp></item></ipRanges></item>")
+                }
+            };
+            rules.iter().map(rule).collect()
+        };
+        let item = |(id, group): (&String, &Group)| {
+            let tags: String =
+                group.tags.iter().map(|(key, value)| format!("<item><key>{key}</key><value>{value}</value></item>")).collect();
+            format!(
+                "<item><groupId>{id}</groupId><groupName>{}</groupName><vpcId>{}</vpcId><tagSet>{tags}</tagSet>\
+                 <ipPermissions>{}</ipPermissions><ipPermissionsEgress>{}</ipPermissionsEgress></item>",
+                group.name,
+                group.vpc,
+                rules(&group.ingress),
+                rules(&group.egress)
+            )
+        };
+        let items: String = self.groups.iter().filter(|(_, group)| passes(group)).map(item).collect();
+        Answer::xml(format!(
+            "<DescribeSecurityGroupsResponse><securityGroupInfo>{items}</securityGroupInfo></DescribeSecurityGroupsResponse>"
+        ))
+    }
+
+    fn create(&mut self, call: &Call) -> Answer {
+        let (name, vpc) = (call.param("GroupName").unwrap(), call.param("VpcId").unwrap());
+        if self.groups.values().any(|group| group.vpc == vpc && group.name.eq_ignore_ascii_case(name)) {
+            return Answer::ec2_error(400, "InvalidGroup.Duplicate", "the name is taken");
+        }
+        self.made += 1;
+        let id = format!("sg-0fffffffffffffff{}", self.made);
+        let mut tags = BTreeMap::new();
+        for n in 1..=2 {
+            let tag = |part: &str| call.param(&format!("TagSpecification.1.Tag.{n}.{part}")).unwrap().to_owned();
+            tags.insert(tag("Key"), tag("Value"));
+        }
+        // The VPCs of this account have IPv6, so new groups let everything out both ways [facts 13].
+        let egress = vec!["0.0.0.0/0".to_owned(), "::/0".to_owned()];
+        let group = Group { vpc: vpc.to_owned(), name: name.to_owned(), tags, ingress: Vec::new(), egress };
+        self.groups.insert(id.clone(), group);
+        Answer::xml(format!(
+            "<CreateSecurityGroupResponse><return>true</return><groupId>{id}</groupId></CreateSecurityGroupResponse>"
+        ))
+    }
+
+    fn rules(&mut self, id: &str, ingress: bool) -> Option<&mut Vec<String>> {
+        self.groups.get_mut(id).map(|group| if ingress { &mut group.ingress } else { &mut group.egress })
+    }
+
+    fn authorize(&mut self, id: &str, call: &Call, ingress: bool) -> Answer {
+        let cidrs = cidrs(call);
+        let Some(rules) = self.rules(id, ingress) else { return Answer::ec2_error(400, "InvalidGroup.NotFound", "no group") };
+        if cidrs.iter().any(|cidr| rules.contains(cidr)) {
+            return Answer::ec2_error(400, "InvalidPermission.Duplicate", "it is there");
+        }
+        rules.extend(cidrs);
+        done(call)
+    }
+
+    fn revoke(&mut self, id: &str, call: &Call, ingress: bool) -> Answer {
+        let cidrs = cidrs(call);
+        let Some(rules) = self.rules(id, ingress) else { return Answer::ec2_error(400, "InvalidGroup.NotFound", "no group") };
+        if cidrs.iter().any(|cidr| !rules.contains(cidr)) {
+            return Answer::ec2_error(400, "InvalidPermission.NotFound", "it is not there");
+        }
+        rules.retain(|rule| !cidrs.contains(rule));
+        done(call)
+    }
+
+    pub(crate) fn modify(&mut self, call: &Call) -> Answer {
+        let id = call.param("NetworkInterfaceId").unwrap().to_owned();
+        let groups: Vec<String> = call.list("SecurityGroupId").into_iter().map(str::to_owned).collect();
+        let Some(nic) = self.nics.get(&id).cloned() else {
+            return Answer::ec2_error(400, "InvalidNetworkInterfaceID.NotFound", "no interface");
+        };
+        assert!(!nic.requester_managed, "a requester-managed interface must be left alone");
+        assert!(groups.iter().all(|group| self.groups[group].vpc == nic.vpc), "a group belongs to the VPC of its interface");
+        self.nics.get_mut(&id).unwrap().groups.clone_from(&groups);
+        let names = self.names(&groups);
+        self.history.push((id, names));
+        done(call)
+    }
+}
+
+fn done(call: &Call) -> Answer {
+    let name = call.action.trim_start_matches("ec2:");
+    Answer::xml(format!("<{name}Response><return>true</return></{name}Response>"))
+}
+
+fn cidrs(call: &Call) -> Vec<String> {
+    let all = call.params.iter().filter(|(name, _)| name.ends_with(".CidrIp") || name.ends_with(".CidrIpv6"));
+    all.map(|(_, value)| value.clone()).collect()
+}
