@@ -41,7 +41,7 @@ unit: build ## the tests that need no local cloud
 	@$(CARGO) test --quiet --workspace --exclude journeys
 	@$(CARGO) test --quiet --workspace --test definition --test wiring
 
-cloud-test: $(VENV)/ready ## the local cloud is as strict as AWS
+cloud-test: build $(VENV)/ready ## the local cloud is as strict as AWS
 	@PYTHONPATH=tests $(VENV)/bin/python -m pytest -q tests/cloud
 
 journeys: build $(VENV)/ready ## whole incidents with the real binaries

@@ -33,7 +33,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     if given.until_stdin_closes:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
+        threading.Thread(target=_watch_stdin, args=(ended,), daemon=True).start()
     # ministack leaves the folders of its Lambda workers behind: they get a place that goes with us.
     scratch = Path(tempfile.mkdtemp(prefix="cordon-cloud-"))
     server = subprocess.Popen([sys.executable, "-m", "cloud.server"], env=_environment(given, port, scratch), stdin=subprocess.DEVNULL, start_new_session=True)
@@ -56,6 +56,13 @@ def main() -> int:
         description.unlink(missing_ok=True)
         _stop(server)
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _watch_stdin(ended: threading.Event) -> None:
+    # Not sys.stdin: the interpreter cannot end while a thread waits in it.
+    while os.read(0, 1024):
+        pass
+    ended.set()
 
 
 def _arguments() -> argparse.Namespace:

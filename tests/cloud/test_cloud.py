@@ -1,0 +1,277 @@
+"""The local cloud is as strict as AWS where the emulators below it are too kind.
+
+One server for the session; each test has an account of its own, so that order does not matter.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Account:
+    """One deployed account and its clients."""
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        self.about = about
+
+    def __call__(self, service: str, **credentials: str) -> Any:
+        keys = credentials or {"aws_access_key_id": self.about["accessKeyId"], "aws_secret_access_key": self.about["secretAccessKey"]}
+        config = Config(retries={"max_attempts": 0}, signature_version="s3v4" if service == "s3" else None)
+        return boto3.client(service, endpoint_url=self.about["endpoint"], region_name=self.about["region"], config=config, **keys)
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return ask(self.about["endpoint"], path, {"account": self.about["accountId"], **(body or {})})
+
+    def calls(self) -> list[dict[str, Any]]:
+        with urllib.request.urlopen(f"{self.about['endpoint']}/_cordon/calls?account={self.about['accountId']}") as answer:
+            return json.load(answer)
+
+    def machine(self, name: str, definition: dict[str, Any]) -> str:
+        """A state machine, with a role that exists."""
+        iam = self("iam")
+        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
+        role = iam.create_role(RoleName=f"{name}-role", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        return self("stepfunctions").create_state_machine(name=name, definition=json.dumps({"QueryLanguage": "JSONata", **definition}), roleArn=role)["stateMachineArn"]
+
+    def execution(self, definition: dict[str, Any], given: Any = None) -> dict[str, Any]:
+        """Runs a state machine to its end."""
+        sfn = self("stepfunctions")
+        execution = sfn.start_execution(stateMachineArn=self.machine("tested", definition), input=json.dumps(given or {}))["executionArn"]
+        return until(lambda: ended(sfn, execution))
+
+
+def ask(endpoint: str, path: str, body: dict[str, Any]) -> Any:
+    request = urllib.request.Request(f"{endpoint}/_cordon/{path}", json.dumps(body).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+def ended(sfn: Any, execution: str) -> dict[str, Any] | None:
+    look = sfn.describe_execution(executionArn=execution)
+    return None if look["status"] == "RUNNING" else look
+
+
+def until(look: Callable[[], Any], seconds: float = 20) -> Any:
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        if seen := look():
+            return seen
+        time.sleep(0.02)
+    pytest.fail(f"nothing was seen within {seconds} s")
+
+
+def refused(call: Callable[[], Any]) -> str:
+    """The error code that a call is refused with."""
+    with pytest.raises(ClientError) as error:
+        call()
+    return error.value.response["Error"]["Code"]
+
+
+@pytest.fixture(scope="session")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("cloud")
+    command = [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(folder), "--binaries", str(ROOT / "target" / "debug"), "--wait-scale", "1", "--snapshot-seconds", "0.4"]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT / "tests"), "PATH": "/usr/bin:/bin"}, stdin=subprocess.PIPE, stdout=log, stderr=log)
+    try:
+        description = folder / "cloud.json"
+        until(lambda: description.exists() or process.poll() is not None, 60)
+        assert description.exists(), (folder / "log").read_text()
+        yield json.loads(description.read_text())["endpoint"]
+    finally:
+        process.terminate()
+        assert process.wait(timeout=20) == 0, "the cloud must end cleanly"
+        assert not description.exists(), "cloud.json must go with the cloud"
+
+
+@pytest.fixture
+def account(endpoint: str) -> Account:
+    return Account(ask(endpoint, "accounts", {}))
+
+
+def test_the_groups_of_an_instance_with_several_interfaces_cannot_be_changed_at_once(account: Account) -> None:
+    ec2 = account("ec2")
+    group = ec2.describe_security_groups()["SecurityGroups"][0]["GroupId"]
+    assert refused(lambda: ec2.modify_instance_attribute(InstanceId=account.about["instances"]["web"], Groups=[group])) == "InvalidInstanceID"
+
+
+def test_an_interface_takes_only_groups_of_its_own_vpc(account: Account) -> None:
+    ec2 = account("ec2")
+    interface = ec2.describe_network_interfaces(Filters=[{"Name": "attachment.instance-id", "Values": [account.about["instances"]["single"]]}])["NetworkInterfaces"][0]
+    strange = next(g["GroupId"] for g in ec2.describe_security_groups()["SecurityGroups"] if g["VpcId"] != interface["VpcId"])
+    change = lambda group: ec2.modify_network_interface_attribute(NetworkInterfaceId=interface["NetworkInterfaceId"], Groups=[group])
+    assert refused(lambda: change(strange)) == "InvalidParameterValue"
+    assert refused(lambda: change("sg-00000000000000000")) == "InvalidGroup.NotFound"
+
+
+@pytest.mark.parametrize(("role", "families"), [("web", {"0.0.0.0/0", "::/0"}), ("single", {"0.0.0.0/0"})])
+def test_a_new_group_lets_out_every_family_of_its_vpc(account: Account, role: str, families: set[str]) -> None:
+    ec2 = account("ec2")
+    vpc = ec2.describe_instances(InstanceIds=[account.about["instances"][role]])["Reservations"][0]["Instances"][0]["VpcId"]
+    make = lambda: ec2.create_security_group(GroupName="new", Description="new", VpcId=vpc)["GroupId"]
+    group = ec2.describe_security_groups(GroupIds=[make()])["SecurityGroups"][0]
+    ranges = [r for p in group["IpPermissionsEgress"] for r in p["IpRanges"] + p["Ipv6Ranges"]]
+    assert {r.get("CidrIp") or r.get("CidrIpv6") for r in ranges} == families
+    assert refused(make) == "InvalidGroup.Duplicate"
+
+
+def test_snapshots_take_time_can_be_locked_while_pending_and_not_be_deleted_then(account: Account) -> None:
+    ec2 = account("ec2")
+    taken = ec2.create_snapshots(InstanceSpecification={"InstanceId": account.about["instances"]["web"]})["Snapshots"]
+    assert {snapshot["State"] for snapshot in taken} == {"pending"} and len(taken) == 2
+    ids = [snapshot["SnapshotId"] for snapshot in taken]
+    for snapshot in ids:
+        ec2.lock_snapshot(SnapshotId=snapshot, LockMode="compliance", LockDuration=7)
+    assert {lock["LockState"] for lock in ec2.describe_locked_snapshots(SnapshotIds=ids)["Snapshots"]} == {"compliance"}
+    assert refused(lambda: ec2.lock_snapshot(SnapshotId=ids[0], LockMode="compliance", LockDuration=1)) == "SnapshotLocked"
+    states = lambda: {s["State"] for s in ec2.describe_snapshots(SnapshotIds=ids)["Snapshots"]}
+    until(lambda: states() == {"completed"})
+    assert refused(lambda: ec2.delete_snapshot(SnapshotId=ids[0])) == "SnapshotLocked"
+
+
+def test_one_member_in_error_puts_the_whole_set_in_error(account: Account) -> None:
+    ec2 = account("ec2")
+    taken = ec2.create_snapshots(InstanceSpecification={"InstanceId": account.about["instances"]["web"]})["Snapshots"]
+    account.ask("snapshots", {"rules": [{"volume": taken[0]["VolumeId"], "outcome": "error", "seconds": 0}]})
+    ids = [snapshot["SnapshotId"] for snapshot in taken]
+    assert {s["State"] for s in ec2.describe_snapshots(SnapshotIds=ids)["Snapshots"]} == {"error"}
+
+
+def test_an_instance_of_each_kind_is_there(account: Account) -> None:
+    ec2, instances = account("ec2"), account.about["instances"]
+    look = {role: ec2.describe_instances(InstanceIds=[identifier])["Reservations"][0]["Instances"][0] for role, identifier in instances.items()}
+    assert len(look["web"]["NetworkInterfaces"]) == 2 and len(look["web"]["BlockDeviceMappings"]) == 2
+    assert look["spot"]["InstanceLifecycle"] == "spot"
+    assert look["terminated"]["State"]["Name"] == "terminated"
+    assert {"Key": "cordon:drill", "Value": "true"} in look["drill"]["Tags"]
+
+
+def test_a_case_is_write_once_even_for_a_role_that_may_write(account: Account) -> None:
+    iam, about = account("iam"), account.about
+    trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{about['accountId']}:root"}, "Action": "sts:AssumeRole"}]}
+    role = iam.create_role(RoleName="writer", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    allowed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:*", "kms:*"], "Resource": "*"}]}
+    iam.put_role_policy(RoleName="writer", PolicyName="write", PolicyDocument=json.dumps(allowed))
+    keys = account("sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    s3 = account("s3", aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"], aws_session_token=keys["SessionToken"])
+    put = lambda **extra: s3.put_object(Bucket=about["bucket"], Key="cases/c/plan.json", Body=b"{}", **extra)
+    assert refused(put) == "AccessDenied"
+    version = put(IfNoneMatch="*")["VersionId"]
+    assert refused(lambda: put(IfNoneMatch="*")) == "PreconditionFailed"
+    assert refused(lambda: s3.delete_object(Bucket=about["bucket"], Key="cases/c/plan.json")) == "AccessDenied"
+    assert refused(lambda: s3.delete_object(Bucket=about["bucket"], Key="cases/c/plan.json", VersionId=version)) == "AccessDenied"
+
+
+PASS = {"Type": "Pass", "End": True}
+
+
+@pytest.mark.parametrize(
+    ("why", "states", "given", "status", "output"),
+    [
+        ("a Parallel has Output and Assign, and its branches keep their variables to themselves",
+         {"StartAt": "Both", "States": {
+             "Both": {"Type": "Parallel", "Branches": [{"StartAt": "A", "States": {"A": {"Type": "Pass", "Assign": {"inner": 1}, "Output": 1, "End": True}}}, {"StartAt": "B", "States": {"B": {"Type": "Pass", "Output": 2, "End": True}}}],
+                      "Assign": {"sum": "{% $sum($states.result) %}"}, "Next": "Look"},
+             "Look": {"Type": "Pass", "Output": {"sum": "{% $sum %}", "inner": "{% $exists($inner) %}"}, "End": True}}},
+         {}, "SUCCEEDED", {"sum": 3, "inner": False}),
+        ("right-hand sides see the values from before the state",
+         {"StartAt": "One", "States": {"One": {"Type": "Pass", "Assign": {"a": 1}, "Next": "Two"}, "Two": {"Type": "Pass", "Assign": {"a": 2, "b": "{% $a %}"}, "Next": "End"}, "End": {"Type": "Succeed", "Output": "{% $b %}"}}},
+         {}, "SUCCEEDED", 1),
+        ("a Condition that is no boolean fails the execution",
+         {"StartAt": "C", "States": {"C": {"Type": "Choice", "Choices": [{"Condition": "{% 'yes' %}", "Next": "P"}], "Default": "P"}, "P": PASS}}, {}, "FAILED", None),
+        ("an execution has a time limit",
+         {"TimeoutSeconds": 1, "StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 3, "Next": "P"}, "P": PASS}}, {}, "TIMED_OUT", None),
+        ("no output is larger than 256 KiB",
+         {"StartAt": "P", "States": {"P": {"Type": "Pass", "Output": "{% $join([1..60000].'abcdef') %}", "End": True}}}, {}, "FAILED", None),
+    ],
+)
+def test_the_engine(account: Account, why: str, states: dict[str, Any], given: Any, status: str, output: Any) -> None:
+    execution = account.execution(states, given)
+    assert execution["status"] == status, f"{why}: {execution}"
+    if output is not None:
+        assert json.loads(execution["output"]) == output, why
+
+
+def test_a_stopped_execution_stays_stopped_inside_a_branch(account: Account) -> None:
+    sfn = account("stepfunctions")
+    states = {"StartAt": "P", "States": {"P": {"Type": "Parallel", "Branches": [{"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 1, "Next": "T"}, "T": {
+        "Type": "Task", "Resource": "arn:aws:states:::sns:publish", "Arguments": {"TopicArn": account.about["topicArn"], "Message": "not stopped"}, "End": True}}}], "End": True}}}
+    execution = sfn.start_execution(stateMachineArn=account.machine("stopped", states))["executionArn"]
+    until(lambda: sfn.get_execution_history(executionArn=execution)["events"])
+    sfn.stop_execution(executionArn=execution, error="Stopped", cause="by hand")
+    time.sleep(1.5)  # longer than the branch's Wait
+    assert sfn.describe_execution(executionArn=execution)["status"] == "ABORTED"
+    assert account.ask("notices") == []
+
+
+def test_starting_twice_with_one_name_and_input_gives_one_execution(account: Account) -> None:
+    sfn = account("stepfunctions")
+    machine = account.machine("once", {"StartAt": "W", "States": {"W": {"Type": "Wait", "Seconds": 5, "End": True}}})
+    start = lambda given: sfn.start_execution(stateMachineArn=machine, name="n", input=given)["executionArn"]
+    assert start("{}") == start("{}")
+    assert refused(lambda: start('{"other": 1}')) == "ExecutionAlreadyExists"
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "groups"),
+    [
+        ({"kind": "before", "code": "RequestLimitExceeded", "status": 503}, "RequestLimitExceeded", 0),
+        ({"kind": "after", "code": "InternalError", "status": 500}, "InternalError", 1),
+        ({"kind": "delay", "seconds": 0.05}, None, 1),
+        ({"kind": "before", "code": "RequestLimitExceeded", "principal": "another-function"}, None, 1),
+        ({"kind": "before", "code": "RequestLimitExceeded", "skip": 1}, None, 1),
+    ],
+)
+def test_a_fault_is_injected_by_its_rule_and_logged(account: Account, fault: dict[str, Any], code: str | None, groups: int) -> None:
+    ec2 = account("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    account.ask("faults", {"faults": [{"action": "ec2:CreateSecurityGroup", **fault}]})
+    make = lambda: ec2.create_security_group(GroupName="faulty", Description="x", VpcId=vpc)
+    assert (refused(make) if code else make() and None) == code
+    made = ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["faulty"]}])["SecurityGroups"]
+    assert len(made) == groups
+    logged = [call for call in account.calls() if call["action"] == "ec2:CreateSecurityGroup"][-1]
+    assert (logged["status"] >= 400) == bool(code) and logged["error"] == code
+
+
+def test_a_mistyped_fault_is_refused(account: Account) -> None:
+    for wrong in ({"action": "ec2:X", "kind": "sometimes"}, {"action": "ec2:X", "kind": "before", "times": 2}):
+        with pytest.raises(urllib.error.HTTPError):
+            account.ask("faults", {"faults": [wrong]})
+
+
+def test_events_of_aws_reach_rules_and_put_events_refuses_them(account: Account) -> None:
+    entry = {"Source": "aws.guardduty", "DetailType": "GuardDuty Finding", "Detail": "{}"}
+    answer = account("events").put_events(Entries=[entry])
+    assert answer["FailedEntryCount"] == 1, "only AWS sends sources that begin with `aws.`"
+    account.ask("event", {"source": "aws.guardduty", "detailType": "GuardDuty Finding", "detail": {"severity": 8, "service": {"archived": False}, "resource": {"resourceType": "Instance"}}})
+    sfn = account("stepfunctions")
+    until(lambda: sfn.list_executions(stateMachineArn=account.about["stateMachineArn"])["executions"])
+
+
+def test_accounts_do_not_see_each_other(endpoint: str) -> None:
+    one, two = Account(ask(endpoint, "accounts", {})), Account(ask(endpoint, "accounts", {}))
+    ids = lambda a: {i["InstanceId"] for r in a("ec2").describe_instances()["Reservations"] for i in r["Instances"]}
+    assert not ids(one) & ids(two) and one.about["bucket"] != two.about["bucket"]
+
+
+def test_a_patched_name_that_is_gone_stops_the_start() -> None:
+    from cloud import patching
+
+    with pytest.raises(patching.Drift, match="has no `gone` any more"):
+        patching.replace(patching, "gone", lambda original: original)
