@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test cloud lint build unit journeys cloud-test clean
+.PHONY: help demo test cloud lint build unit journeys cloud-test diagram clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -39,13 +39,16 @@ build: ## build every binary and test (the first build compiles the AWS SDK: abo
 
 unit: build ## the tests that need no local cloud
 	@$(CARGO) test --quiet --workspace --exclude journeys
-	@$(CARGO) test --quiet --workspace --test definition --test wiring
+	@$(CARGO) test --quiet --workspace --test definition --test wiring --test documents
 
 cloud-test: build $(VENV)/ready ## the local cloud is as strict as AWS
 	@PYTHONPATH=tests $(VENV)/bin/python -m pytest -q tests/cloud
 
 journeys: build $(VENV)/ready ## whole incidents with the real binaries
 	@$(CARGO) test --workspace --test journeys
+
+diagram: ## write the definition's diagram into README.md
+	@UPDATE=1 $(CARGO) test --quiet --workspace --test documents
 
 clean: ## remove what was built and installed here
 	@rm -rf target $(VENV) $(LINT)

@@ -4,6 +4,7 @@
 //! never see each other. The cloud ends with the process that started it, since it watches its standard input.
 
 pub mod cloud;
+pub mod diagram;
 pub mod findings;
 pub mod world;
 

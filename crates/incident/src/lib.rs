@@ -3,19 +3,23 @@
 //! INVARIANT: nothing here talks to AWS, waits, reads a clock or looks at the environment.
 //! Everything is data, parsing and pure functions, so that this crate's tests run in seconds.
 
+pub mod before;
 pub mod case;
 pub mod claim;
 pub mod custody;
 pub mod evidence;
 pub mod fault;
+pub mod finding;
 pub mod ids;
 pub mod manifest;
 pub mod plan;
+pub mod policy;
 pub mod record;
 pub mod report;
 pub mod risk;
 pub mod text;
 pub mod timeline;
+pub mod triage;
 pub mod visit;
 
 pub use fault::{Classify, Fault};

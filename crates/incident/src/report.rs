@@ -1,1 +1,143 @@
-//! The report as data.
+//! The report as data: what happened, what was done and not done, what remains, and what to do.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::{Containment, ContainmentStatus, Failure, Missing, Sealed};
+use crate::ids::{CaseId, ExecutionArn, InstanceId};
+use crate::manifest::SealedSnapshot;
+use crate::plan::Plan;
+use crate::record::{Change, Phase, Record};
+use crate::risk::Risk;
+use crate::text::bounded;
+
+/// `report.json`. Text of findings and targets in it is hostile: whoever shows it must escape it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Report {
+    /// `cordon.report.v1`.
+    pub schema: String,
+    /// The case.
+    pub case_id: CaseId,
+    /// The target.
+    pub instance_id: InstanceId,
+    /// The execution.
+    pub execution: ExecutionArn,
+    /// When closing was begun.
+    pub closed_at: Timestamp,
+    /// The state that closed it.
+    pub closed_by: String,
+    /// Whether it ended as planned.
+    pub as_planned: bool,
+    /// What is not as planned, one sentence each.
+    pub reasons: Vec<String>,
+    /// What broke, where something did.
+    pub failure: Option<Failure>,
+    /// What to do now, one sentence each.
+    pub todo: Vec<String>,
+    /// How long things took.
+    pub metrics: Metrics,
+    /// The finding, the target and what was decided; absent where triage broke before it could decide.
+    pub plan: Option<Plan>,
+    /// How each interface ended.
+    pub containment: Option<Containment>,
+    /// The snapshots.
+    pub snapshots: Vec<SealedSnapshot>,
+    /// What is missing from the evidence.
+    pub missing: Vec<Missing>,
+    /// What remains.
+    pub risks: Vec<Risk>,
+    /// What was changed, in order, with how it went.
+    pub actions: Vec<Action>,
+}
+
+impl Report {
+    /// The schema's name.
+    pub const SCHEMA: &'static str = "cordon.report.v1";
+}
+
+/// How long things took, in seconds; absent where a time is unknown [facts 110, 111].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metrics {
+    /// When the behaviour was first seen, where the detector wrote a time.
+    pub first_seen: Option<Timestamp>,
+    /// When triage began.
+    pub opened: Option<Timestamp>,
+    /// When the containment was read back.
+    pub contained: Option<Timestamp>,
+    /// From first seen to opened.
+    pub seconds_to_open: Option<i64>,
+    /// From opened to contained.
+    pub seconds_to_contain: Option<i64>,
+    /// From first seen to contained.
+    pub seconds_exposed: Option<i64>,
+}
+
+/// One change that was made, or not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Action {
+    /// When its outcome was written.
+    pub at: Timestamp,
+    /// In which state.
+    pub state: String,
+    /// What, and how it went.
+    pub change: Change,
+}
+
+/// How long things took.
+pub fn metrics(plan: Option<&Plan>, containment: Option<&Containment>) -> Metrics {
+    let first_seen = plan.and_then(|plan| plan.finding.first_seen.parse::<Timestamp>().ok());
+    let opened = plan.map(|plan| plan.opened);
+    let contained = containment
+        .filter(|containment| containment.status == ContainmentStatus::Contained)
+        .and_then(|containment| containment.read_back_at);
+    let between = |from: Option<Timestamp>, to: Option<Timestamp>| Some(to?.as_second() - from?.as_second());
+    Metrics {
+        first_seen,
+        opened,
+        contained,
+        seconds_to_open: between(first_seen, opened),
+        seconds_to_contain: between(opened, contained),
+        seconds_exposed: between(first_seen, contained),
+    }
+}
+
+/// The changes of every outcome, in the order of the records.
+pub fn actions(records: &[Record]) -> Vec<Action> {
+    let outcomes = records.iter().filter(|record| record.phase == Phase::Outcome);
+    let of =
+        |record: &Record, change: &Change| Action { at: record.at, state: record.visit.state.clone(), change: change.clone() };
+    outcomes.flat_map(|record| record.changes.iter().map(|change| of(record, change)).collect::<Vec<_>>()).collect()
+}
+
+/// What a person must do now, the most urgent first.
+pub fn todo(
+    plan: Option<&Plan>,
+    containment: Option<&Containment>,
+    sealed: Option<&Sealed>,
+    failure: Option<&Failure>,
+) -> Vec<String> {
+    let target = plan.map_or_else(|| "the target".to_owned(), |plan| plan.target.instance_id.to_string());
+    let mut all = Vec::new();
+    match containment.map(|containment| containment.status) {
+        Some(ContainmentStatus::Contained) => {
+            all.push(format!("{target} stays in quarantine: decide whether to release or to terminate it"));
+        }
+        Some(ContainmentStatus::NothingToCut) => {}
+        Some(ContainmentStatus::Withheld) => all.push(format!("decide whether to cut the network of {target}: it is still open")),
+        Some(_) => all.push(format!("isolate {target} by hand: not every interface was read back as cut")),
+        None => all.push(format!("look at the interfaces of {target}: nobody knows how contained it is")),
+    }
+    if let Some(failure) = failure {
+        all.push(format!("find out why {} failed ({}): {}", failure.state, failure.error, failure.cause));
+    }
+    if sealed.is_none_or(|sealed| !sealed.complete) {
+        all.push(
+            "get what is missing from the evidence while it is still there, before the target is changed or terminated"
+                .to_owned(),
+        );
+    }
+    all.iter().map(|line| bounded(line, 400)).collect()
+}

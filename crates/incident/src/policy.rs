@@ -1,0 +1,320 @@
+//! The policy: one JSON document that says what Cordon may do without a person.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{Disposition, LockMode};
+use crate::text::bounded;
+
+/// What may be done without a person. A field that is absent has its default; an unknown one is refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Policy {
+    /// `cordon.policy.v1`.
+    pub schema: String,
+    /// Findings of detectors below this severity (0 to 10) are ignored.
+    pub minimum_severity: f64,
+    /// The types of findings that act.
+    pub types: Types,
+    /// Targets that are preserved but not cut without a person.
+    pub protected_tags: Vec<ProtectedTag>,
+    /// When too much is being contained.
+    pub brake: Brake,
+    /// The most instances of one finding that are handled without a person (1 to 50).
+    pub fan_out: u16,
+    /// What happens to the target at the end.
+    pub disposition: Disposition,
+    /// The snapshots' lock and deadline.
+    pub snapshots: Snapshots,
+    /// The case file's lock.
+    pub evidence: Evidence,
+    /// Which imported Security Hub findings act.
+    pub security_hub: SecurityHubPolicy,
+    /// Drills.
+    pub drills: Drills,
+}
+
+/// Types by glob (`*` and `?`). What is denied is denied, whatever is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Types {
+    /// At least one must match.
+    pub allow: Vec<String>,
+    /// None may match.
+    pub deny: Vec<String>,
+}
+
+/// A tag that protects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProtectedTag {
+    /// The key.
+    pub key: String,
+    /// The value; absent means any.
+    #[serde(default)]
+    pub value: Option<String>,
+}
+
+/// When too much is being contained.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Brake {
+    /// The most targets contained without a person in an hour (1 to 1000).
+    pub targets_per_hour: u16,
+    /// The largest share of an Auto Scaling group, above 0 and at most 1.
+    pub group_share: f64,
+}
+
+/// The snapshots' lock and deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Snapshots {
+    /// How the lock is enforced.
+    pub lock_mode: LockMode,
+    /// For how many days (1 to 36,500) [facts 69].
+    pub lock_days: u16,
+    /// After how many hours (1 to 72) a snapshot counts as not completed.
+    pub deadline_hours: u16,
+}
+
+/// The case file's lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Evidence {
+    /// How the lock is enforced.
+    pub lock_mode: LockMode,
+    /// For how many days (1 to 36,500).
+    pub days: u16,
+}
+
+/// Which imported Security Hub findings act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SecurityHubPolicy {
+    /// Product names.
+    pub products: Vec<String>,
+}
+
+/// Drills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Drills {
+    /// Whether a drill acts on a target tagged for drills.
+    pub enabled: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            schema: Self::SCHEMA.to_owned(),
+            minimum_severity: 7.0,
+            types: Types::default(),
+            protected_tags: Vec::new(),
+            brake: Brake::default(),
+            fan_out: 10,
+            disposition: Disposition::Quarantine,
+            snapshots: Snapshots::default(),
+            evidence: Evidence::default(),
+            security_hub: SecurityHubPolicy::default(),
+            drills: Drills::default(),
+        }
+    }
+}
+
+impl Default for Types {
+    fn default() -> Self {
+        Self { allow: vec!["*".to_owned()], deny: Vec::new() }
+    }
+}
+
+impl Default for Brake {
+    fn default() -> Self {
+        Self { targets_per_hour: 10, group_share: 0.5 }
+    }
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { lock_mode: LockMode::Governance, lock_days: 365, deadline_hours: 24 }
+    }
+}
+
+impl Default for Evidence {
+    fn default() -> Self {
+        Self { lock_mode: LockMode::Governance, days: 365 }
+    }
+}
+
+impl Default for SecurityHubPolicy {
+    fn default() -> Self {
+        Self { products: vec!["GuardDuty".to_owned()] }
+    }
+}
+
+/// Why a policy is refused, with the field's path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the policy's field `{path}` {reason}")]
+pub struct PolicyError {
+    /// Where.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Policy {
+    /// The schema's name.
+    pub const SCHEMA: &'static str = "cordon.policy.v1";
+
+    /// Parses and checks a document.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let error = |path: String, e: &serde_json::Error| PolicyError {
+            path: bounded(&path, 200),
+            reason: format!("cannot be read: {}", bounded(&e.to_string(), 300)),
+        };
+        let policy: Self =
+            serde_path_to_error::deserialize(&mut reader).map_err(|e| error(e.path().to_string(), e.inner()))?;
+        reader.end().map_err(|e| error(".".to_owned(), &e))?;
+        policy.check()?;
+        Ok(policy)
+    }
+
+    /// The values' ranges.
+    fn check(&self) -> Result<(), PolicyError> {
+        let range = |ok: bool, path: &str, reason: &str| {
+            if ok { Ok(()) } else { Err(PolicyError { path: path.to_owned(), reason: reason.to_owned() }) }
+        };
+        range(self.schema == Self::SCHEMA, "schema", "must be `cordon.policy.v1`")?;
+        range((0.0..=10.0).contains(&self.minimum_severity), "minimumSeverity", "must be from 0 to 10")?;
+        range((1..=1000).contains(&self.brake.targets_per_hour), "brake.targetsPerHour", "must be from 1 to 1000")?;
+        let share = self.brake.group_share;
+        range(share > 0.0 && share <= 1.0, "brake.groupShare", "must be above 0 and at most 1")?;
+        range((1..=50).contains(&self.fan_out), "fanOut", "must be from 1 to 50")?;
+        range((1..=36_500).contains(&self.snapshots.lock_days), "snapshots.lockDays", "must be from 1 to 36500")?;
+        range((1..=72).contains(&self.snapshots.deadline_hours), "snapshots.deadlineHours", "must be from 1 to 72")?;
+        range((1..=36_500).contains(&self.evidence.days), "evidence.days", "must be from 1 to 36500")?;
+        let tags: Vec<String> = self.protected_tags.iter().map(|tag| tag.key.clone()).collect();
+        let lists = [
+            ("types.allow", &self.types.allow),
+            ("types.deny", &self.types.deny),
+            ("securityHub.products", &self.security_hub.products),
+            ("protectedTags", &tags),
+        ];
+        for (path, list) in lists {
+            range(list.len() <= 100, path, "must have at most 100 entries")?;
+            for (n, entry) in list.iter().enumerate() {
+                range((1..=128).contains(&entry.chars().count()), &format!("{path}[{n}]"), "must have 1 to 128 characters")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds where there is no policy that can be read: contain, preserve, quarantine. The plan's `PolicySource`
+    /// carries `problem`, so that people are told.
+    pub fn fallback(problem: &str) -> (Self, crate::plan::PolicySource) {
+        (Self::default(), crate::plan::PolicySource::Fallback { problem: bounded(problem, 400) })
+    }
+
+    /// Whether a finding of this type may act.
+    pub fn allows(&self, kind: &str) -> bool {
+        let any = |globs: &[String]| globs.iter().any(|glob| glob_matches(glob, kind));
+        any(&self.types.allow) && !any(&self.types.deny)
+    }
+}
+
+/// Whether all of `text` matches `glob`, where `*` is any text and `?` any one character.
+///
+/// Backtracks to the last star only, so that no pattern takes more than |glob| x |text| steps.
+pub fn glob_matches(glob: &str, text: &str) -> bool {
+    let (glob, text): (Vec<char>, Vec<char>) = (glob.chars().collect(), text.chars().collect());
+    let (mut g, mut t, mut star) = (0, 0, None);
+    while let Some(c) = text.get(t) {
+        match glob.get(g) {
+            Some('*') => {
+                star = Some((g, t));
+                g += 1;
+            }
+            Some(p) if *p == '?' || p == c => {
+                g += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    g = at + 1;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    glob.iter().skip(g).all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_document_that_is_deployed_is_the_default() {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/policy.default.json")).unwrap();
+        assert_eq!(Policy::parse(&text), Ok(Policy::default()));
+        assert_eq!(Policy::parse("{}"), Ok(Policy::default()), "every field has a default");
+    }
+
+    #[test]
+    fn wrong_fields_are_refused_with_their_path() {
+        let cases = [
+            (r#"{"extra":1}"#, "extra"),
+            (r#"{"brake":{"targetPerHour":1}}"#, "brake.targetPerHour"),
+            (r#"{"minimumSeverity":11}"#, "minimumSeverity"),
+            (r#"{"minimumSeverity":"high"}"#, "minimumSeverity"),
+            (r#"{"brake":{"groupShare":0}}"#, "brake.groupShare"),
+            (r#"{"snapshots":{"lockDays":0}}"#, "snapshots.lockDays"),
+            (r#"{"snapshots":{"deadlineHours":73}}"#, "snapshots.deadlineHours"),
+            (r#"{"evidence":{"days":36501}}"#, "evidence.days"),
+            (r#"{"types":{"deny":[""]}}"#, "types.deny[0]"),
+            (r#"{"disposition":"terminate"}"#, "disposition"),
+            (r#"{"schema":"v2"}"#, "schema"),
+        ];
+        for (text, path) in cases {
+            let error = Policy::parse(text).unwrap_err();
+            assert!(error.to_string().contains(path), "{text}: {error}");
+        }
+        for text in ["", "[]", "not json", "{} {}"] {
+            assert!(Policy::parse(text).is_err(), "`{text}` must be refused");
+        }
+    }
+
+    #[test]
+    fn globs_match_whole_types() {
+        let cases = [
+            ("*", "", true),
+            ("Recon:EC2/*", "Recon:EC2/Portscan", true),
+            ("*BruteForce*", "UnauthorizedAccess:EC2/SSHBruteForce", true),
+            ("Recon", "Recon:EC2/Portscan", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*a*b", "xaxbxab", true),
+        ];
+        for (glob, text, expected) in cases {
+            assert_eq!(glob_matches(glob, text), expected, "{glob} on {text}");
+        }
+        assert!(!glob_matches(&"*a".repeat(64), &"a".repeat(30).replace('a', "b")), "many stars end soon");
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_matches_itself_and_any_cut_of_it_with_a_star(text in "[a-z:/.]{0,40}", cut in 0usize..40) {
+            prop_assert!(glob_matches(&text, &text));
+            let head: String = text.chars().take(cut).collect();
+            let pattern = format!("{head}*");
+            prop_assert!(glob_matches(&pattern, &text));
+        }
+
+        #[test]
+        fn no_policy_text_panics(text in ".{0,200}") {
+            let _ = Policy::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The evidence manifest: always made, complete or with what is missing.
+
+use handler::{CaseFile, StoreError};
+use incident::custody;
+use incident::evidence::{Containment, Missing, ObjectRef, Sealed};
+use incident::manifest::{Chain, EvidenceManifest};
+use incident::record::Record;
+use incident::{Visit, case};
+
+use crate::assess::{self, Known};
+use crate::locate::Case;
+use crate::objects::{self, Object, Objects};
+use crate::{Clients, Error, sign};
+
+/// The manifests and signatures: what the evidence manifest cannot list.
+const AFTER: [&str; 4] = [case::EVIDENCE_MANIFEST, case::EVIDENCE_SIGNATURE, case::CLOSING_MANIFEST, case::CLOSING_SIGNATURE];
+
+/// Seals the evidence of a case with a plan, or finds the seal of an earlier attempt.
+pub(crate) async fn seal(
+    clients: &Clients,
+    case: &Case,
+    plan: &incident::plan::Plan,
+    visit: &Visit,
+    known: Known<'_>,
+) -> Result<Sealed, Error> {
+    if let Some(sealed) = sealed(clients, case).await? {
+        return Ok(sealed);
+    }
+    let file = &case.file;
+    file.put(case::SNAPSHOTS, handler::case_file::to_json(&assess::snapshots(known))).await?;
+    let before = Box::pin(objects::read(file, &Objects::default())).await?;
+    let custody = chain(file, case::CUSTODY, &before.records().cloned().collect::<Vec<_>>(), Chain::start()).await?;
+    let objects = Box::pin(objects::read(file, &before)).await?;
+
+    let records: Vec<Record> = objects.records().filter_map(|object| serde_json::from_slice(&object.bytes).ok()).collect();
+    let mut missing = assess::missing(plan, known, &records);
+    let (items, unlocked) = objects.items(case.retention, &AFTER);
+    missing.extend(objects.violations);
+    missing.extend(unlocked);
+    let missing = assess::once(missing);
+    let manifest = EvidenceManifest {
+        schema: EvidenceManifest::SCHEMA.to_owned(),
+        case_id: plan.case_id.clone(),
+        execution: plan.execution.clone(),
+        instance_id: plan.target.instance_id.clone(),
+        sealed_at: visit.entered,
+        complete: missing.is_empty(),
+        missing,
+        containment: known.containment.cloned(),
+        snapshots: assess::snapshots(known),
+        items,
+        custody,
+        risks: assess::risks(Some(plan), known.containment),
+        signing: sign::signing(clients),
+    };
+    file.put(case::EVIDENCE_MANIFEST, handler::case_file::to_json(&manifest)).await?;
+    // Read again rather than assumed: the first writer wins.
+    sealed(clients, case)
+        .await?
+        .ok_or_else(|| StoreError::Conflict { key: case::key(file.case(), case::EVIDENCE_MANIFEST) }.into())
+}
+
+/// The seal that is there, signed now if it was not.
+pub(crate) async fn sealed(clients: &Clients, case: &Case) -> Result<Option<Sealed>, Error> {
+    let Some(fetched) = case.file.get(case::EVIDENCE_MANIFEST).await? else { return Ok(None) };
+    let manifest: EvidenceManifest = fetched.json()?;
+    sign::sign(clients, &case.file, case::EVIDENCE_SIGNATURE, &fetched.bytes).await?;
+    let mut missing = manifest.missing;
+    let more = missing.len().saturating_sub(MOST_MISSING);
+    if more > 0 {
+        missing.truncate(MOST_MISSING);
+        missing.push(Missing::new("more", format!("and {more} more items, all in the evidence manifest")));
+    }
+    Ok(Some(Sealed { manifest: fetched.object(), complete: manifest.complete, missing }))
+}
+
+/// How contained the target was when the evidence was sealed.
+pub(crate) async fn containment(case: &Case) -> Result<Option<Containment>, Error> {
+    let Some(fetched) = case.file.get(case::EVIDENCE_MANIFEST).await? else { return Ok(None) };
+    Ok(fetched.json::<EvidenceManifest>()?.containment)
+}
+
+/// The most items that are handed on: outputs of states are bounded [facts 82].
+const MOST_MISSING: usize = 100;
+
+/// Chains `records` under `name`, or takes the chain that an earlier attempt wrote. Nothing is written for no records.
+pub(crate) async fn chain(file: &CaseFile, name: &str, records: &[Object], start: Chain) -> Result<Chain, Error> {
+    if let Some(there) = file.get(name).await? {
+        return held(name, &there.bytes, &start);
+    }
+    let records = records.iter().map(|object| -> (ObjectRef, Vec<u8>) { (object.item.object.clone(), object.bytes.clone()) });
+    let (bytes, chain) = custody::build(records, start.clone());
+    match file.put(name, bytes).await? {
+        handler::Written::Other { bytes, .. } => held(name, &bytes, &start),
+        _ => Ok(chain),
+    }
+}
+
+fn held(name: &str, bytes: &[u8], start: &Chain) -> Result<Chain, Error> {
+    let checked = custody::check(bytes, start);
+    checked.map(|(_, chain)| chain).map_err(|source| Error::Custody { key: name.to_owned(), source })
+}
