@@ -166,14 +166,19 @@ impl Policy {
 
     /// Parses and checks a document.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let error = |path: String, e: &serde_json::Error| PolicyError {
-            path: bounded(&path, 200),
+        let error = |path: &str, e: &serde_json::Error| PolicyError {
+            path: bounded(path, 200),
             reason: format!("cannot be read: {}", bounded(&e.to_string(), 300)),
         };
-        let policy: Self =
-            serde_path_to_error::deserialize(&mut reader).map_err(|e| error(e.path().to_string(), e.inner()))?;
-        reader.end().map_err(|e| error(".".to_owned(), &e))?;
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|e| error(".", &e))?;
+        // serde would take a list for a structure, field by field.
+        for section in ["", "/types", "/brake", "/snapshots", "/evidence", "/securityHub", "/drills"] {
+            if value.pointer(section).is_some_and(|value| !value.is_object()) {
+                let path = if section.is_empty() { "." } else { section.trim_start_matches('/') };
+                return Err(PolicyError { path: path.to_owned(), reason: "must be a JSON object".to_owned() });
+            }
+        }
+        let policy: Self = serde_path_to_error::deserialize(&value).map_err(|e| error(&e.path().to_string(), e.inner()))?;
         policy.check()?;
         Ok(policy)
     }
@@ -276,6 +281,7 @@ mod tests {
             (r#"{"types":{"deny":[""]}}"#, "types.deny[0]"),
             (r#"{"disposition":"terminate"}"#, "disposition"),
             (r#"{"schema":"v2"}"#, "schema"),
+            (r#"{"brake":[]}"#, "brake"),
         ];
         for (text, path) in cases {
             let error = Policy::parse(text).unwrap_err();

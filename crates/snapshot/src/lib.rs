@@ -1,1 +1,122 @@
-//! stub
+//! Snapshot: freezes every EBS volume of the target at one point in time, and locks the snapshots while still pending.
+//!
+//! The set is crash-consistent: one call fixes one moment for all volumes [facts 64, 65]. Where AWS refuses the set, each
+//! volume is taken by itself.
+//!
+//! Safe to repeat: `CreateSnapshots` has no client token, so snapshots are found again by the case's tag before anything is
+//! taken, and the calls that take them are never resent by the SDK: after a lost answer the next attempt looks first.
+
+mod lock;
+pub mod plan;
+mod take;
+
+use handler::{AwsError, Store, StoreError};
+use incident::evidence::{Freeze, Missing, Taken};
+use incident::plan::Plan;
+use incident::record::{Change, ChangeResult};
+use incident::{Classify, Fault, Visit};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::plan::Found;
+
+/// What the state machine asks for.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Input {
+    /// Where in the execution this is.
+    pub visit: Visit,
+    /// What may be done.
+    pub plan: Box<Plan>,
+}
+
+/// What was frozen and what could not be.
+pub type Output = Freeze;
+
+/// What the step talks to.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// The volumes and the snapshots.
+    pub ec2: aws_sdk_ec2::Client,
+    /// The evidence bucket.
+    pub store: Store,
+}
+
+/// Why the step failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An AWS call failed in passing, and the next attempt finds what was done.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// The case file could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Classify for Error {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Aws(error) => error.fault(),
+            Self::Store(error) => error.fault(),
+        }
+    }
+}
+
+/// Takes a snapshot of every volume, or finds those of an earlier attempt, and locks them.
+pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
+    let Input { visit, plan } = input;
+    let recorder = clients.store.case(&plan.case_id, plan.retention).recorder(&visit);
+    let intended = vec![change("ec2:CreateSnapshots", plan.target.instance_id.as_str(), json!({"volumes": plan.target.volumes}))];
+    // The look changes nothing, so that the intent may be written beside it.
+    let (number, found) = futures_util::future::join(recorder.intent(intended), take::look(&clients.ec2, &plan)).await;
+    let (number, found) = (number?, found?);
+    if found.volumes.is_empty() {
+        recorder.outcome(number, Vec::new(), json!({"volumes": []})).await?;
+        let missing = Missing::new("disks", "the instance has no EBS volumes that could be frozen");
+        return Ok(Freeze { snapshots: Vec::new(), missing: vec![missing], failure: None });
+    }
+
+    let taking = Box::pin(take::missing_ones(&clients.ec2, &plan, &found)).await;
+    let mut taken = found.taken();
+    taken.extend(taking.taken);
+    let locks = Box::pin(lock::all(&clients.ec2, &plan, &mut taken)).await;
+
+    let mut changes = taking.changes;
+    changes.extend(locks.changes);
+    recorder.outcome(number, changes, json!({"reused": found.reused()})).await?;
+    // What failed in passing is tried again by the state machine: what is there is found by its tag.
+    if let Some(error) = taking.transient.or(locks.transient) {
+        return Err(error.into());
+    }
+    let missing = plan::missing(&found.volumes, &taken, &taking.refused);
+    Ok(Freeze { snapshots: taken, missing, failure: None })
+}
+
+fn change(action: &str, subject: &str, to: Value) -> Change {
+    Change { action: action.to_owned(), subject: subject.to_owned(), from: Value::Null, to, result: None }
+}
+
+/// How a change went.
+fn result<T>(outcome: &Result<T, AwsError>) -> ChangeResult {
+    match outcome {
+        Ok(_) => ChangeResult::Done,
+        Err(error) => ChangeResult::Failed { fault: error.fault, message: error.to_string() },
+    }
+}
+
+/// What some calls led to.
+#[derive(Debug, Default)]
+struct Done {
+    taken: Vec<Taken>,
+    changes: Vec<Change>,
+    /// The volumes that could not be frozen, and why.
+    refused: Vec<(incident::VolumeId, String)>,
+    /// The first failure that may pass.
+    transient: Option<AwsError>,
+}
+
+impl Found {
+    fn reused(&self) -> usize {
+        self.snapshots.len()
+    }
+}

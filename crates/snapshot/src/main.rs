@@ -1,1 +1,10 @@
-fn main() {}
+//! The Lambda function of the step `snapshot`.
+
+use snapshot::{Clients, handle};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), handler::Fatal> {
+    let config = handler::aws_config().await;
+    let clients = Clients { ec2: aws_sdk_ec2::Client::new(&config), store: handler::Store::from_env(&config)? };
+    handler::serve(async |input| handle(&clients, input).await).await
+}

@@ -48,16 +48,16 @@ fn one(finding: &At<'_>, action: bool, count: usize) -> Trigger {
         .filter_map(|t| t.as_text(200))
         .collect();
     let product = |name: &str| field(finding, name);
-    let direction = product("aws/guardduty/service/action/networkConnectionAction/connectionDirection").or_else(|| {
-        match finding.text(&["network", "direction"], 8).as_str() {
-            "IN" => Some("INBOUND".to_owned()),
-            "OUT" => Some("OUTBOUND".to_owned()),
-            _ => None,
-        }
+    let direction = product("aws/guardduty/service/action/networkConnectionAction/connectionDirection").or_else(|| match finding
+        .text(&["network", "direction"], 8)
+        .as_str()
+    {
+        "IN" => Some("INBOUND".to_owned()),
+        "OUT" => Some("OUTBOUND".to_owned()),
+        _ => None,
     });
     let workflow = finding.text(&["workflow", "status"], 32);
     let archived = finding.text(&["recordState"], 32) == "ARCHIVED"
-        || matches!(workflow.as_str(), "SUPPRESSED" | "RESOLVED")
         || product("aws/guardduty/service/archived").is_some_and(|a| a == "true");
     Trigger {
         summary: FindingSummary {
@@ -72,7 +72,11 @@ fn one(finding: &At<'_>, action: bool, count: usize) -> Trigger {
             updated_at: finding.text(&["updatedAt"], 64),
         },
         instances: Vec::new(),
-        resource_type: finding.get("resources").and_then(|r| r.items(1).next()).map(|r| r.text(&["type"], 64)).unwrap_or_default(),
+        resource_type: finding
+            .get("resources")
+            .and_then(|r| r.items(1).next())
+            .map(|r| r.text(&["type"], 64))
+            .unwrap_or_default(),
         sample: is_sample(finding),
         archived,
         drill: false,

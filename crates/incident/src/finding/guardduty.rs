@@ -11,7 +11,8 @@ pub(super) fn parse(body: &At<'_>) -> Result<Trigger, FindingError> {
     let in_info = |name: &str| info.as_ref().and_then(|info| info.get(name));
     let sample = title.starts_with("[SAMPLE]")
         || in_info("sample").is_some_and(|s| s.is_true())
-        || in_info("value").is_some_and(|v| v.value.as_str().map_or(v.find(&["sample"]).is_some_and(|s| s.is_true()), says_sample));
+        || in_info("value")
+            .is_some_and(|v| v.value.as_str().map_or(v.find(&["sample"]).is_some_and(|s| s.is_true()), says_sample));
     let kind = body.text(&["type"], 200);
     if kind.is_empty() {
         return Err(FindingError::new(format!("{}.type", body.path), "is not a text that says something"));
@@ -56,7 +57,8 @@ fn severity(body: &At<'_>) -> Result<f64, FindingError> {
 
 fn instances(body: &At<'_>) -> Result<Vec<InstanceId>, FindingError> {
     let mut found: Vec<InstanceId> = Vec::new();
-    if let Some(at) = body.find(&["resource", "instanceDetails", "instanceId"]).filter(|at| at.value != "None" && at.value != "") {
+    if let Some(at) = body.find(&["resource", "instanceDetails", "instanceId"]).filter(|at| at.value != "None" && at.value != "")
+    {
         found.push(at.instance()?);
     } else if body.text(&["resource", "resourceType"], 64) == "Instance" {
         let path = format!("{}.resource.instanceDetails.instanceId", body.path);

@@ -32,7 +32,7 @@ pub struct Trigger {
     pub resource_type: String,
     /// A sample finding: never acts.
     pub sample: bool,
-    /// An archived, suppressed or resolved finding: never acts.
+    /// An archived finding: never acts, also where a person clicked.
     pub archived: bool,
     /// The event's source is not AWS.
     pub drill: bool,
@@ -141,7 +141,8 @@ pub fn fan_out(instance: &InstanceId, event: &Value) -> Value {
 }
 
 fn strict<T: serde::de::DeserializeOwned>(input: &Value) -> Result<T, FindingError> {
-    serde_path_to_error::deserialize(input).map_err(|error| FindingError::new(error.path().to_string(), error.inner().to_string()))
+    serde_path_to_error::deserialize(input)
+        .map_err(|error| FindingError::new(error.path().to_string(), error.inner().to_string()))
 }
 
 fn parse_manual(input: &Value, execution: &ExecutionArn) -> Result<Trigger, FindingError> {

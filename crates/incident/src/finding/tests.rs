@@ -111,7 +111,8 @@ fn a_wrong_shape_is_refused_with_the_fields_path() {
 
 #[test]
 fn an_attack_sequence_names_each_instance_once_and_fans_out() {
-    let uid = |id: &str| json!({"uid": format!("arn:aws:ec2:us-east-1:123456789012:instance/{id}"), "resourceType": "EC2_INSTANCE"});
+    let uid =
+        |id: &str| json!({"uid": format!("arn:aws:ec2:us-east-1:123456789012:instance/{id}"), "resourceType": "EC2_INSTANCE"});
     let mut detail = detail();
     detail["resource"] = json!({"resourceType": "AttackSequence"});
     detail["service"]["detection"] = json!({"sequence": {"resources": [uid(INSTANCE), uid("i-0abc1234"), uid(INSTANCE)]}});
@@ -140,9 +141,26 @@ fn every_sample_file_parses() {
 
 fn any_json() -> impl Strategy<Value = Value> {
     let keys = prop::sample::select(vec![
-        "detail", "findings", "Resources", "resource", "service", "type", "severity", "instanceId", "event", "reason", "ProductArn", "sequence", "x",
+        "detail",
+        "findings",
+        "Resources",
+        "resource",
+        "service",
+        "type",
+        "severity",
+        "instanceId",
+        "event",
+        "reason",
+        "ProductArn",
+        "sequence",
+        "x",
     ]);
-    let leaf = prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), any::<f64>().prop_map(Value::from), ".{0,20}".prop_map(Value::from)];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,20}".prop_map(Value::from)
+    ];
     leaf.prop_recursive(6, 64, 6, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -1,0 +1,143 @@
+//! Looking: the policy, the target, and the Auto Scaling group around it. Changes nothing.
+
+use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName};
+use handler::{AwsError, failed};
+use incident::plan::{Interface, PolicySource, Target, TargetState, Volume};
+use incident::policy::Policy;
+use incident::text::bounded;
+use incident::{Classify, ExecutionArn, Fault, GroupId, InstanceId, InterfaceId, VolumeId, VpcId};
+
+use crate::{Clients, Error};
+
+/// The target as it was seen, with what decides but stands in no plan.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// For the plan.
+    pub target: Target,
+    /// Its tags; hostile.
+    pub tags: Vec<(String, String)>,
+    /// Groups on its interfaces whose names begin as ours do. Only their tags prove that they are.
+    pub likely_ours: Vec<GroupId>,
+}
+
+/// The policy, or what holds where none can be read. A throttled call is tried again by the machine, twice; then the
+/// fallback holds, since a target must not stay open for want of a policy.
+pub(crate) async fn policy(clients: &Clients, retry: u32) -> Result<(Policy, PolicySource), Error> {
+    let answer = clients.ssm.get_parameter().name(&clients.policy_parameter).with_decryption(true).send().await;
+    let parameter = match answer.map_err(failed("ssm:GetParameter")) {
+        Ok(answer) => answer.parameter,
+        Err(error) if error.fault() == Fault::Transient && retry < 2 => return Err(error.into()),
+        Err(error) => return Ok(Policy::fallback(&error.to_string())),
+    };
+    let Some(parameter) = parameter else { return Ok(Policy::fallback("the parameter came back empty")) };
+    Ok(match Policy::parse(parameter.value().unwrap_or_default()) {
+        Ok(policy) => (policy, PolicySource::Parameter { name: clients.policy_parameter.clone(), version: parameter.version() }),
+        Err(error) => Policy::fallback(&error.to_string()),
+    })
+}
+
+/// The target. One that is gone is still a case.
+pub(crate) async fn target(clients: &Clients, instance: &InstanceId, execution: &ExecutionArn) -> Result<Seen, Error> {
+    let answer = clients.ec2.describe_instances().instance_ids(instance.as_str()).send().await;
+    let answer = match answer.map_err(failed("ec2:DescribeInstances")) {
+        Err(error) if error.is("InvalidInstanceID.NotFound") || error.is("InvalidInstanceID.Malformed") => None,
+        other => Some(other?),
+    };
+    let found = answer
+        .iter()
+        .flat_map(|a| a.reservations())
+        .flat_map(|r| r.instances())
+        .find(|i| i.instance_id() == Some(instance.as_str()));
+    Ok(found.map_or_else(|| gone(instance, execution), |found| seen(found, instance, execution)))
+}
+
+fn gone(instance: &InstanceId, execution: &ExecutionArn) -> Seen {
+    let target = Target {
+        instance_id: instance.clone(),
+        account: execution.account().to_owned(),
+        region: execution.region().to_owned(),
+        state: TargetState::Gone,
+        interfaces: Vec::new(),
+        volumes: Vec::new(),
+        profile: None,
+        spot: false,
+    };
+    Seen { target, tags: Vec::new(), likely_ours: Vec::new() }
+}
+
+fn seen(found: &Instance, instance: &InstanceId, execution: &ExecutionArn) -> Seen {
+    let mut seen = gone(instance, execution);
+    seen.target.state = match found.state().and_then(|state| state.name()) {
+        Some(InstanceStateName::Pending) => TargetState::Pending,
+        Some(InstanceStateName::Stopping) => TargetState::Stopping,
+        Some(InstanceStateName::Stopped) => TargetState::Stopped,
+        Some(InstanceStateName::ShuttingDown) => TargetState::ShuttingDown,
+        Some(InstanceStateName::Terminated) => TargetState::Terminated,
+        // A state that we do not know is handled as the one with most to contain.
+        _ => TargetState::Running,
+    };
+    for nic in found.network_interfaces() {
+        let id = nic.network_interface_id().and_then(|id| InterfaceId::parse(id).ok());
+        let vpc = nic.vpc_id().and_then(|id| VpcId::parse(id).ok());
+        let (Some(id), Some(vpc)) = (id, vpc) else { continue };
+        let ids = nic.groups().iter().filter_map(|group| Some((GroupId::parse(group.group_id()?).ok()?, group.group_name())));
+        let mut groups = Vec::new();
+        for (group, name) in ids {
+            if name.is_some_and(|name| name.starts_with("cordon-")) {
+                seen.likely_ours.push(group.clone());
+            }
+            groups.push(group);
+        }
+        seen.target.interfaces.push(Interface { id, vpc, groups });
+    }
+    for mapping in found.block_device_mappings() {
+        let Some(id) = mapping.ebs().and_then(|ebs| VolumeId::parse(ebs.volume_id()?).ok()) else { continue };
+        let root = mapping.device_name().is_some() && mapping.device_name() == found.root_device_name();
+        seen.target.volumes.push(Volume { id, device: bounded(mapping.device_name().unwrap_or_default(), 64), root });
+    }
+    seen.target.profile = found.iam_instance_profile().and_then(|p| p.arn()).map(|arn| bounded(arn, 300));
+    seen.target.spot = found.instance_lifecycle() == Some(&InstanceLifecycleType::Spot);
+    let tag =
+        |tag: &aws_sdk_ec2::types::Tag| (tag.key().unwrap_or_default().to_owned(), tag.value().unwrap_or_default().to_owned());
+    seen.tags = found.tags().iter().map(tag).collect();
+    seen
+}
+
+/// Whether an interface wears a group of ours: one with our tag, which only we may set.
+pub(crate) async fn wears_ours(clients: &Clients, seen: &Seen) -> Result<bool, Error> {
+    if seen.likely_ours.is_empty() {
+        return Ok(false);
+    }
+    let ids = seen.likely_ours.iter().map(ToString::to_string).collect();
+    let filter = Filter::builder().name("group-id").set_values(Some(ids)).build();
+    let ours = Filter::builder().name("tag-key").values("cordon:role").build();
+    let answer = clients.ec2.describe_security_groups().filters(filter).filters(ours).send().await;
+    Ok(!answer.map_err(failed("ec2:DescribeSecurityGroups"))?.security_groups().is_empty())
+}
+
+/// How many instances the target's Auto Scaling group has, and how many of the others wear an isolation group.
+pub(crate) async fn group(clients: &Clients, seen: &Seen) -> Result<(usize, usize), AwsError> {
+    let name = seen.tags.iter().find(|(key, _)| key == "aws:autoscaling:groupName").map(|(_, value)| value);
+    let Some(name) = name else { return Ok((0, 0)) };
+    let tag = Filter::builder().name("tag:aws:autoscaling:groupName").values(name).build();
+    let states = ["pending", "running", "stopping", "stopped"].map(str::to_owned).to_vec();
+    let state = Filter::builder().name("instance-state-name").set_values(Some(states)).build();
+    let (mut members, mut contained, mut next) = (0, 0, None);
+    loop {
+        let page = clients.ec2.describe_instances().filters(tag.clone()).filters(state.clone()).set_next_token(next);
+        let page = page.send().await.map_err(failed("ec2:DescribeInstances"))?;
+        for member in page.reservations().iter().flat_map(|r| r.instances()) {
+            members += 1;
+            let nics = member.network_interfaces();
+            let isolated = |nic: &aws_sdk_ec2::types::InstanceNetworkInterface| {
+                nic.groups().iter().any(|group| group.group_name().is_some_and(|name| name.starts_with("cordon-isolation")))
+            };
+            let other = member.instance_id() != Some(seen.target.instance_id.as_str());
+            contained += usize::from(other && nics.iter().any(isolated));
+        }
+        next = page.next_token().filter(|token| !token.is_empty()).map(str::to_owned);
+        if next.is_none() {
+            return Ok((members, contained));
+        }
+    }
+}

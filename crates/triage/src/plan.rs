@@ -1,0 +1,136 @@
+//! From what was found and seen to the plan. Pure: no client, no clock.
+
+use incident::finding::Trigger;
+use incident::plan::{Cut, Deadlines, Plan, PolicySource, Retention, SnapshotLock, TargetState};
+use incident::policy::Policy;
+use incident::risk::{Risk, RiskKind};
+use incident::text::bounded;
+use incident::{CaseId, Visit};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::look::Seen;
+
+/// What the brake has counted. All zero where it does not hold: a person asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counted {
+    /// Other targets contained without a person in the hour before.
+    pub others: usize,
+    /// Members of the target's Auto Scaling group, the target among them; 0 where it is in none.
+    pub members: usize,
+    /// Other members that are contained.
+    pub contained: usize,
+}
+
+/// Everything that a plan is made from.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The case.
+    pub case: &'a CaseId,
+    /// The visit.
+    pub visit: &'a Visit,
+    /// What was found.
+    pub trigger: &'a Trigger,
+    /// The policy.
+    pub policy: &'a Policy,
+    /// Where it comes from.
+    pub source: &'a PolicySource,
+    /// The target.
+    pub seen: &'a Seen,
+    /// The brake.
+    pub counted: Counted,
+    /// The case whose `before.json` release needs.
+    pub earlier_case: Option<CaseId>,
+}
+
+/// The plan.
+pub fn plan(facts: &Facts<'_>) -> Plan {
+    let Facts { case, visit, trigger, policy, source, seen, counted, earlier_case } = facts;
+    let cut = cut(policy, seen, *counted);
+    Plan {
+        schema: Plan::SCHEMA.to_owned(),
+        case_id: (*case).clone(),
+        execution: visit.execution.clone(),
+        opened: visit.entered,
+        finding: trigger.summary.clone(),
+        target: seen.target.clone(),
+        policy: (*source).clone(),
+        snapshot_lock: SnapshotLock { mode: policy.snapshots.lock_mode, days: policy.snapshots.lock_days },
+        retention: retention(policy, visit),
+        disposition: policy.disposition,
+        deadlines: Deadlines { snapshots: later(visit.entered, i64::from(policy.snapshots.deadline_hours)) },
+        earlier_case: earlier_case.clone(),
+        risks: risks(seen, &cut),
+        cut,
+    }
+}
+
+/// The lock of the case file.
+pub fn retention(policy: &Policy, visit: &Visit) -> Retention {
+    Retention { mode: policy.evidence.lock_mode, until: later(visit.entered, 24 * i64::from(policy.evidence.days)) }
+}
+
+fn later(time: Timestamp, hours: i64) -> Timestamp {
+    time.checked_add(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MAX)
+}
+
+/// The reasons to ask before the cut because of a tag. They hold for people's requests too: they may not know.
+pub fn protection(policy: &Policy, tags: &[(String, String)]) -> Vec<String> {
+    let matches = |tag: &&incident::policy::ProtectedTag| {
+        tags.iter().any(|(key, value)| *key == tag.key && tag.value.as_ref().is_none_or(|wanted| wanted == value))
+    };
+    policy
+        .protected_tags
+        .iter()
+        .filter(matches)
+        .map(|tag| format!("the target is protected by the tag `{}`", bounded(&tag.key, 128)))
+        .collect()
+}
+
+fn cut(policy: &Policy, seen: &Seen, counted: Counted) -> Cut {
+    let mut reasons = protection(policy, &seen.tags);
+    let limit = usize::from(policy.brake.targets_per_hour);
+    if counted.others + 1 > limit {
+        let others = counted.others;
+        reasons.push(format!(
+            "the brake: {others} other targets were contained without a person in the last hour, the policy allows {limit}"
+        ));
+    }
+    // One target is no pattern, even where it is half of its group: the rule holds from the second one on.
+    let contained = counted.contained + 1;
+    #[expect(clippy::cast_precision_loss, reason = "group sizes are far below 2^52")]
+    let too_many = counted.members > 0 && contained >= 2 && contained as f64 > policy.brake.group_share * counted.members as f64;
+    if too_many {
+        let members = counted.members;
+        reasons.push(format!("the brake: {contained} of the {members} instances of the Auto Scaling group would be contained"));
+    }
+    if reasons.is_empty() { Cut::Now } else { Cut::AskFirst { reasons } }
+}
+
+/// What is known from the start not to be cut or captured.
+fn risks(seen: &Seen, cut: &Cut) -> Vec<Risk> {
+    let target = &seen.target;
+    if !target.state.is_alive() {
+        return Vec::new();
+    }
+    let mut risks = Vec::new();
+    let mut add = |kind, advice: &str| risks.push(Risk::new(kind, "", advice));
+    if matches!(cut, Cut::AskFirst { .. }) {
+        add(RiskKind::CutWithheld, "the network was not cut: decide, and contain the target by a request of your own or by hand");
+    }
+    add(
+        RiskKind::VpcResolver,
+        "security groups do not filter the VPC's resolver: watch the resolver's query log or use the DNS firewall",
+    );
+    if target.profile.is_some() {
+        add(RiskKind::RoleCredentials, "the role's credentials stay valid, also those already taken: revoke its sessions");
+        add(RiskKind::InstanceMetadata, "instance metadata still hands out the role's credentials");
+    }
+    if matches!(target.state, TargetState::Running | TargetState::Pending) {
+        add(RiskKind::MemoryNotCaptured, "memory is not captured: do not stop the instance before you have");
+    }
+    if target.spot {
+        add(RiskKind::SpotInterruption, "a Spot instance can be taken away at any time");
+    }
+    add(RiskKind::InstanceStore, "instance-store volumes, if the instance type has any, are in no snapshot and are lost on stop");
+    risks
+}
