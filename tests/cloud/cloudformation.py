@@ -15,7 +15,7 @@ from ministack.core import responses
 from ministack.services.cloudformation import provisioners
 from moto.ssm.models import ssm_backends
 
-from .patching import require
+from .patching import replace, require
 
 _HANDLERS = require(provisioners, "_RESOURCE_HANDLERS")
 
@@ -27,6 +27,16 @@ def install() -> None:
     _after("AWS::SNS::Topic", _topic)
     _after("AWS::SSM::Parameter", _parameter)
     _after("AWS::StepFunctions::StateMachine", _machine)
+    replace(lambda_svc, "invalidate_worker", _of_this_account)
+
+
+def _of_this_account(original: Any) -> Any:
+    """A deployment in one account must not kill the functions of the same name in the others."""
+
+    def invalidate(name: str, qualifier: str | None = None, account: str | None = None, region: str | None = None) -> Any:
+        return original(name, qualifier, account or responses.get_account_id(), region or responses.get_region())
+
+    return invalidate
 
 
 def _after(kind: str, complete: Callable[[str, dict[str, Any]], None]) -> None:

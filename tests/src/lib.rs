@@ -6,6 +6,7 @@
 pub mod cloud;
 pub mod diagram;
 pub mod findings;
+pub mod machine;
 pub mod world;
 
 pub use world::{Ended, World};

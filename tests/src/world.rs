@@ -218,6 +218,13 @@ impl World {
         !roles.is_empty() && roles.iter().all(|roles| roles == &["isolation"])
     }
 
+    /// How many snapshots a case has, whatever their state.
+    pub async fn snapshots(&self, case: &str) -> usize {
+        let of_case = aws_sdk_ec2::types::Filter::builder().name("tag:cordon:case").values(case).build();
+        let described = self.ec2.describe_snapshots().owner_ids("self").filters(of_case).send().await;
+        described.map(|page| page.snapshots().len()).unwrap_or_default()
+    }
+
     /// The objects of a case, by their names in it.
     pub async fn case_file(&self, case: &str) -> BTreeMap<String, Vec<u8>> {
         let prefix = format!("cases/{case}/");

@@ -51,8 +51,11 @@ async fn a_state_that_fails_once_in_passing_is_tried_again_and_the_incident_goes
             assert_eq!(ended.output["asPlanned"], true, "{state}, {error} {kind} its effect: {} {}", ended.output, ended.cause);
             assert!(world.is_contained(&instance).await, "{state}");
             world.verified(&ended.case(&instance)).await;
-            let snapshots = world.ec2.describe_snapshots().owner_ids("self").send().await.unwrap();
-            assert_eq!(snapshots.snapshots().len(), 2, "{state}, {error} {kind} its effect: no snapshot is taken twice");
+            assert_eq!(
+                world.snapshots(&ended.case(&instance)).await,
+                2,
+                "{state}, {error} {kind} its effect: no snapshot is taken twice"
+            );
         }
     }
 }

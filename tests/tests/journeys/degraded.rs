@@ -83,8 +83,7 @@ async fn a_lost_answer_to_create_snapshots_makes_no_second_set() {
         .faults(&json!([{"action": "ec2:CreateSnapshots", "kind": "after", "code": "InternalError", "status": 500, "count": 1}]));
     let ended = respond(&world, &instance).await;
     assert_eq!(ended.output["asPlanned"], true, "{} {}", ended.output, ended.cause);
-    let all = world.ec2.describe_snapshots().owner_ids("self").send().await.unwrap();
-    assert_eq!(all.snapshots().len(), 2, "one snapshot for each volume");
+    assert_eq!(world.snapshots(&ended.case(&instance)).await, 2, "one snapshot for each volume");
 }
 
 #[tokio::test]
