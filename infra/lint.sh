@@ -2,7 +2,7 @@
 # Checks the template and the definition, offline: infra/lint.sh VENV
 set -euo pipefail
 cd "$(dirname "$0")/.."
-venv=$PWD/$1
+venv=$(realpath "${1:?usage: infra/lint.sh VENV}")
 export SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=none AWS_SECRET_ACCESS_KEY=none
 
 echo "== cfn-lint"

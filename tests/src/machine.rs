@@ -146,7 +146,7 @@ pub fn errors(rule: &Value) -> impl Iterator<Item = &str> {
     rule.get("ErrorEquals").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
-/// Every JSONata expression in `value`, without its braces.
+/// Every `JSONata` expression in `value`, without its braces.
 pub fn expressions(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => {

@@ -20,6 +20,7 @@ pub mod risk;
 pub mod text;
 pub mod timeline;
 pub mod triage;
+pub mod verify;
 pub mod visit;
 
 pub use fault::{Classify, Fault};

@@ -1,0 +1,150 @@
+//! Each function may do what its code does, and no more.
+
+use std::collections::BTreeSet;
+
+use crate::sources;
+use crate::template::{functions, resources, statements, template, texts};
+
+/// What a function needs although its code does not name it.
+const IMPLIED: [(&str, &str); 7] = [
+    ("s3:PutObjectRetention", "a put that carries its lock"),
+    ("s3:GetObjectRetention", "a get shows the lock only to those who may see it"),
+    ("s3:ListBucket", "without it a key that is not there answers 403 instead of 404"),
+    ("kms:GenerateDataKey", "puts into the encrypted bucket, messages to the encrypted topic"),
+    ("kms:Decrypt", "gets from the encrypted bucket"),
+    ("ec2:CreateTags", "creations that carry tags"),
+    ("sqs:SendMessage", "Lambda puts what failed for good into the queue, in the function's name"),
+];
+
+/// Actions that AWS lets nobody narrow to resources [facts 86]: delivery of logs and traces.
+const WITHOUT_RESOURCES: [&str; 7] = [
+    "logs:CreateLogDelivery",
+    "logs:UpdateLogDelivery",
+    "logs:DeleteLogDelivery",
+    "logs:PutResourcePolicy",
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "logs:DescribeResourcePolicies",
+];
+
+#[test]
+fn each_function_has_a_role_of_its_own() {
+    for function in functions() {
+        assert!(function.properties.get("Role").is_none(), "{}: SAM makes a role for its Policies alone", function.id);
+        assert!(!function.statements().is_empty(), "{}: it has no Policies", function.id);
+        for statement in function.statements() {
+            assert!(
+                !statement.sid.is_empty(),
+                "{}: give the statement for {:?} a Sid that says why",
+                function.id,
+                statement.actions()
+            );
+        }
+    }
+}
+
+#[test]
+fn functions_may_do_what_their_code_does() {
+    for step in sources::steps() {
+        let granted: BTreeSet<String> =
+            functions().iter().filter(|function| function.step() == step).flat_map(super::template::Function::actions).collect();
+        for action in sources::actions(&step) {
+            assert!(
+                granted.contains(&action),
+                "crates/{step} calls {action}, but no function of it may: add it in infra/template.yaml"
+            );
+        }
+    }
+}
+
+#[test]
+fn functions_may_do_no_more_than_their_code_does() {
+    for function in functions() {
+        let called = sources::actions(function.step());
+        for action in function.actions() {
+            let implied = IMPLIED.iter().any(|(name, _)| *name == action);
+            assert!(
+                implied || called.contains(&action),
+                "{}: crates/{} never calls {action}: remove it from infra/template.yaml",
+                function.id,
+                function.step()
+            );
+        }
+    }
+    for (id, action) in [("SealFunction", "lambda:InvokeFunction"), ("SealFunction", "states:DescribeExecution")] {
+        let granted = functions().iter().any(|function| function.id == id && function.actions().contains(&action.to_owned()));
+        assert!(!granted, "{id}: {action} belongs to the last word, which shares its code");
+    }
+}
+
+#[test]
+fn nothing_that_changes_anything_is_allowed_on_everything() {
+    let template = template();
+    let all = statements(template.get("Resources").unwrap_or_default());
+    assert!(all.len() > 30, "only {} statements: does this test still read the template?", all.len());
+    for statement in all {
+        let everything = statement.resources().iter().any(|resource| resource == "*");
+        for action in statement.actions() {
+            let verb = action.split_once(':').map_or("", |(_, verb)| verb);
+            let looks = ["Describe", "List", "Get"].iter().any(|look| verb.starts_with(look));
+            let narrow = !everything || looks || WITHOUT_RESOURCES.contains(&action.as_str());
+            assert!(narrow, "{}: {action} on `*`: name the resources", statement.sid);
+            assert!(!action.contains('*'), "{}: {action}: name each action", statement.sid);
+            assert!(!action.starts_with("iam:"), "{}: {action}: no function can take over the account", statement.sid);
+            assert!(
+                !["sts:", "organizations:"].iter().any(|service| action.starts_with(service)) || action == "sts:AssumeRole",
+                "{}: {action}",
+                statement.sid
+            );
+        }
+        for resource in statement.resources() {
+            let whole = resource.ends_with("${B}/*") || resource.ends_with(":function:*");
+            assert!(!whole, "{}: {resource} is too much: name the prefix", statement.sid);
+        }
+    }
+}
+
+#[test]
+fn changes_to_what_others_own_are_bound_to_our_tags() {
+    // Groups and snapshots; interfaces cannot be told apart by tag, since they are the target's own.
+    for function in functions() {
+        for statement in function.statements() {
+            let ours = statement
+                .resources()
+                .iter()
+                .any(|resource| ["security-group/*", "snapshot/*"].iter().any(|end| resource.ends_with(end)));
+            let creates =
+                texts(&statement.body).iter().any(|text| ["CreateSecurityGroup", "CreateSnapshots"].contains(&text.as_str()));
+            let bound = !statement.tags().is_empty() || creates;
+            assert!(!ours || bound, "{}.{}: bind it to a tag of ours", function.id, statement.sid);
+        }
+    }
+}
+
+#[test]
+fn the_tags_that_policies_rely_on_are_those_that_the_code_sets() {
+    for function in functions() {
+        let code = sources::code(function.step());
+        for tag in function.statements().iter().flat_map(super::template::Statement::tags) {
+            assert!(code.contains(&format!("\"{tag}\"")), "{}: crates/{} knows no tag {tag}", function.id, function.step());
+        }
+    }
+}
+
+#[test]
+fn only_the_state_machine_the_last_word_and_events_run_functions_and_executions() {
+    let runs = |actions: Vec<String>| actions.iter().any(|action| action == "lambda:InvokeFunction");
+    let functions = functions();
+    let running: Vec<&str> =
+        functions.iter().filter(|function| runs(function.actions())).map(|function| function.id.as_str()).collect();
+    assert_eq!(running, ["LastWordFunction"]);
+    for (id, role) in resources("AWS::IAM::Role") {
+        for statement in statements(&role) {
+            assert!(
+                statement.actions().iter().all(|action| action == "states:StartExecution"),
+                "{id}: {:?}",
+                statement.actions()
+            );
+        }
+    }
+}

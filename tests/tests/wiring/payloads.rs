@@ -1,0 +1,212 @@
+//! Every payload that the definition builds is one that the step parses, and every field it reads is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use journeys::machine::{Machine, State, expressions, machines};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+const CASE: &str = "i-0123456789abcdef0-0123456789ab";
+const EXECUTION: &str = "arn:aws:states:us-east-1:111122223333:execution:cordon-incident:one";
+const TIME: &str = "2026-11-24T03:30:00Z";
+
+/// Parses a payload as the step that a function runs would.
+fn parses(function: &str, payload: Value) -> Result<(), String> {
+    fn input<T: DeserializeOwned>(payload: Value) -> Result<(), String> {
+        serde_json::from_value::<T>(payload).map(drop).map_err(|error| error.to_string())
+    }
+    match function {
+        "Triage" => input::<triage::Input>(payload),
+        "Isolate" => input::<isolate::Input>(payload),
+        "Snapshot" => input::<snapshot::Input>(payload),
+        "WaitForSnapshot" => input::<wait_for_snapshot::Input>(payload),
+        "Seal" => input::<seal::Input>(payload),
+        "Notify" => input::<notify::Input>(payload),
+        other => Err(format!("nobody has said what {other}Function parses: add it to this test")),
+    }
+}
+
+/// What each variable may hold.
+fn samples(variable: &str) -> Vec<Value> {
+    let object = json!({"key": format!("cases/{CASE}/manifest-evidence.json"), "versionId": "1", "sha256": "ab", "size": 1});
+    match variable {
+        "plan" => vec![plan(json!({"decision": "now"})), plan(json!({"decision": "askFirst", "reasons": ["text"]}))],
+        "triage" => vec![json!({
+            "verdict": "respond", "tell": false, "reason": "text", "caseId": CASE, "plan": plan(json!({"decision": "now"})),
+            "finding": null, "owner": null, "executions": [],
+        })],
+        "verdict" => vec![json!("respond")],
+        "tell" => vec![json!(true)],
+        "looks" => vec![json!(0)],
+        "containment" => vec![
+            json!({"status": "contained", "interfaces": [], "readBackAt": TIME, "reasons": [], "risks": [], "failure": null}),
+        ],
+        "freeze" => vec![json!({"snapshots": [], "missing": [], "failure": null})],
+        "opening" => vec![json!({"told": true, "messageId": "1"}), json!({"told": false, "reason": "text"})],
+        "preserved" | "look" => vec![json!({
+            "status": "completed", "percent": 100, "pauseSeconds": 0, "snapshots": [], "missing": [], "failure": null,
+        })],
+        "sealed" => vec![json!({"manifest": object, "complete": true, "missing": []})],
+        "closed" => vec![json!({"asPlanned": true, "manifest": object, "reasons": []})],
+        "failure" => vec![json!({"state": "Isolate", "error": "Denied", "cause": "text"})],
+        _ => Vec::new(),
+    }
+}
+
+fn plan(cut: Value) -> Value {
+    let mut plan = json!({
+        "schema": "cordon.plan.v1", "caseId": CASE, "execution": EXECUTION, "opened": TIME,
+        "finding": {
+            "source": "manual", "id": "one", "type": "Manual", "title": "text", "severity": 0.0, "account": "111122223333",
+            "region": "us-east-1", "firstSeen": "", "updatedAt": "",
+        },
+        "target": {
+            "instanceId": "i-0123456789abcdef0", "account": "111122223333", "region": "us-east-1", "state": "running",
+            "interfaces": [], "volumes": [], "profile": null, "spot": false,
+        },
+        "policy": {"from": "parameter", "name": "/cordon/policy", "version": 1}, "snapshotLock": {"mode": "governance", "days": 365},
+        "retention": {"mode": "governance", "until": TIME}, "disposition": "quarantine", "deadlines": {"snapshots": TIME},
+        "earlierCase": null, "risks": [],
+    });
+    if let Some(plan) = plan.as_object_mut() {
+        plan.insert("cut".to_owned(), cut);
+    }
+    plan
+}
+
+/// What an expression of a payload gives, with each variable holding what `variables` says.
+fn evaluated(value: &Value, variables: &BTreeMap<String, Value>) -> Value {
+    let Value::String(text) = value else {
+        return match value {
+            Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), evaluated(value, variables))).collect(),
+            plain => plain.clone(),
+        };
+    };
+    let Some(expression) = text.strip_prefix("{%").and_then(|text| text.strip_suffix("%}")).map(str::trim) else {
+        return value.clone();
+    };
+    match expression {
+        "$states.context.Execution.Id" => json!(EXECUTION),
+        "$states.context.State.Name" => json!("State"),
+        "$states.context.State.EnteredTime" => json!(TIME),
+        "$states.context.State.RetryCount" => json!(0),
+        "$states.context.Execution.Input" => json!({"instanceId": "i-0123456789abcdef0", "reason": "text"}),
+        // A Task that takes its input does so after a Catch.
+        "$states.input" => samples("failure").into_iter().next().unwrap_or_default(),
+        _ => expression.strip_prefix('$').and_then(|name| variables.get(name)).cloned().unwrap_or_else(|| json!(expression)),
+    }
+}
+
+/// The variables that may be null in each state: some path assigned null last, and no condition on it excluded that.
+fn nullable(machines: &[Machine]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut known: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for machine in machines {
+            let outer = machine.parent.as_ref().and_then(|(parent, _)| known.get(parent)).cloned().unwrap_or_default();
+            let start = known.entry(machine.start.clone()).or_default();
+            changed |= outer.iter().any(|name| start.insert(name.clone()));
+            for state in machine.states.values() {
+                for edge in state.edges() {
+                    let mut nulls = known.get(&state.name).cloned().unwrap_or_default();
+                    for part in edge.condition.trim_matches(['{', '%', '}', ' ']).split(" and ") {
+                        if let Some(name) = part.trim().strip_prefix('$').and_then(|part| part.strip_suffix(" != null")) {
+                            nulls.remove(name);
+                        }
+                    }
+                    for (name, value) in edge.assign.into_iter().flatten() {
+                        if value.is_null() {
+                            nulls.insert(name.clone())
+                        } else {
+                            nulls.remove(name)
+                        };
+                    }
+                    let there = known.entry(edge.to.to_owned()).or_default();
+                    changed |= nulls.into_iter().any(|name| there.insert(name));
+                }
+            }
+        }
+    }
+    known
+}
+
+#[test]
+fn every_payload_is_what_the_step_parses() {
+    let machines = machines();
+    let nullable = nullable(&machines);
+    let mut checked = 0;
+    for task in machines.iter().flat_map(|machine| machine.states.values()).filter(|state| state.kind() == "Task") {
+        let payload = task.payload().map(|payload| Value::Object(payload.clone())).unwrap_or_default();
+        let read: BTreeSet<&str> = expressions(&payload).into_iter().flat_map(journeys::machine::variables).collect();
+        let nulls = nullable.get(&task.name).cloned().unwrap_or_default();
+        let mut worlds = vec![BTreeMap::new()];
+        for variable in read {
+            let mut values = samples(variable);
+            assert!(!values.is_empty(), "{}: nobody has said what ${variable} holds: add it to this test", task.name);
+            if nulls.contains(variable) {
+                values.push(Value::Null);
+            }
+            let with = |value: &Value| {
+                let value = value.clone();
+                worlds.iter().cloned().map(move |mut world: BTreeMap<String, Value>| {
+                    world.insert(variable.to_owned(), value.clone());
+                    world
+                })
+            };
+            worlds = values.iter().flat_map(with).collect();
+        }
+        for world in worlds {
+            let payload = evaluated(&payload, &world);
+            assert_eq!(parses(task.function(), payload.clone()), Ok(()), "{}: {payload}", task.name);
+            checked += 1;
+        }
+    }
+    assert!(checked > 50, "only {checked} payloads were looked at: does this test still read the definition?");
+}
+
+#[test]
+fn a_field_too_many_too_few_or_of_another_name_is_noticed() {
+    let machines = machines();
+    let tasks: Vec<&State> =
+        machines.iter().flat_map(|machine| machine.states.values()).filter(|state| state.kind() == "Task").collect();
+    for task in tasks {
+        let names = task.payload().into_iter().flat_map(|payload| expressions_of(payload.values()));
+        let world = names.filter_map(|name| Some((name.clone(), samples(&name).into_iter().next()?))).collect();
+        let whole = evaluated(&task.payload().map(|payload| Value::Object(payload.clone())).unwrap_or_default(), &world);
+        let mut more = whole.clone();
+        if let Some(more) = more.as_object_mut() {
+            more.insert("extra".to_owned(), json!(1));
+        }
+        assert!(parses(task.function(), more).is_err(), "{}: the step takes fields that it does not know", task.name);
+        let mut less = whole;
+        if let Some(less) = less.as_object_mut() {
+            less.remove("visit");
+        }
+        assert!(parses(task.function(), less).is_err(), "{}: the step does without the visit", task.name);
+    }
+}
+
+fn expressions_of<'a>(values: impl Iterator<Item = &'a Value>) -> Vec<String> {
+    values.flat_map(expressions).flat_map(journeys::machine::variables).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_field_that_an_expression_reads_is_there() {
+    for state in machines().iter().flat_map(|machine| machine.states.values()) {
+        let mut own = state.body.clone();
+        if let Some(own) = own.as_object_mut() {
+            own.remove("Branches");
+        }
+        for expression in expressions(&own) {
+            for variable in journeys::machine::variables(expression) {
+                let path = expression.split(&format!("${variable}.")).nth(1).unwrap_or_default();
+                let path: String = path.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '.').collect();
+                let pointer =
+                    if path.is_empty() { String::new() } else { format!("/{}", path.trim_end_matches('.').replace('.', "/")) };
+                let there = samples(variable).iter().any(|sample| sample.pointer(&pointer).is_some());
+                assert!(there, "{}: ${variable} has no {path}: {expression}", state.name);
+            }
+        }
+    }
+}
