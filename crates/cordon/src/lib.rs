@@ -61,13 +61,13 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "what", required = true)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["instance", "event"])))]
 struct Respond {
     /// The instance.
-    #[arg(group = "what", requires = "reason", value_name = "INSTANCE_ID")]
+    #[arg(requires = "reason", value_name = "INSTANCE_ID")]
     instance: Option<incident::InstanceId>,
     /// A GuardDuty or Security Hub event, or a finding, as JSON; `-` reads standard input.
-    #[arg(long, group = "what", value_name = "FILE|-", conflicts_with_all = ["reason", "dry_run"])]
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["reason", "dry_run"])]
     event: Option<PathBuf>,
     /// Why, for the record.
     #[arg(long)]

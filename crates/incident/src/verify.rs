@@ -12,7 +12,7 @@ use crate::case;
 use crate::custody::{self, Line};
 use crate::evidence::{Missing, ObjectRef};
 use crate::ids::CaseId;
-use crate::manifest::{Chain, ClosingManifest, EvidenceManifest, Item};
+use crate::manifest::{Chain, ClosingManifest, EvidenceManifest, Item, Trust};
 use crate::plan::Retention;
 use crate::text::sha256;
 
@@ -54,10 +54,10 @@ pub struct Checked {
     pub size: Option<u64>,
     /// Its SHA-256 as found; absent where the object is.
     pub sha256: Option<String>,
-    /// Its lock, where it is known.
+    /// Its lock: as S3 tells it, else as the manifest says it was.
     pub lock: Option<Retention>,
     /// How far to trust it, as the manifest says; absent for the manifests and their signatures.
-    pub trust: Option<crate::manifest::Trust>,
+    pub trust: Option<Trust>,
     /// What is wrong with it; empty where it holds.
     pub problems: Vec<String>,
 }
@@ -84,7 +84,7 @@ pub struct Verification {
 
 /// Checks a case. `signed` says whether a signature (DER) is one of the deployment's key over the bytes.
 pub fn verify(case_id: &CaseId, objects: &Objects, signed: impl Fn(&[u8], &[u8]) -> bool) -> Verification {
-    let mut check = Check { case_id, objects, problems: BTreeMap::new(), trust: BTreeMap::new() };
+    let mut check = Check { case_id, objects, problems: BTreeMap::new(), listed: BTreeMap::new() };
     check.written_once();
     let evidence: Option<EvidenceManifest> = check.manifest(case::EVIDENCE_MANIFEST, case::EVIDENCE_SIGNATURE, &signed);
     let closing: Option<ClosingManifest> = check.manifest(case::CLOSING_MANIFEST, case::CLOSING_SIGNATURE, &signed);
@@ -108,7 +108,7 @@ struct Check<'a> {
     case_id: &'a CaseId,
     objects: &'a Objects,
     problems: BTreeMap<String, Vec<String>>,
-    trust: BTreeMap<String, crate::manifest::Trust>,
+    listed: BTreeMap<String, (Trust, Option<Retention>)>,
 }
 
 impl Check<'_> {
@@ -171,7 +171,7 @@ impl Check<'_> {
                 self.problem(manifest, format!("it lists `{}`, which is no object of this case", item.object.key));
                 continue;
             };
-            self.trust.insert(name.clone(), item.trust);
+            self.listed.insert(name.clone(), (item.trust, item.lock));
             self.object(&name, &item.object, manifest);
         }
     }
@@ -289,12 +289,13 @@ impl Check<'_> {
             .into_iter()
             .map(|name| {
                 let found = self.objects.get(name);
+                let listed = self.listed.get(name);
                 Checked {
                     name: name.clone(),
                     size: found.map(|found| found.bytes.len() as u64),
                     sha256: found.map(|found| sha256(&found.bytes)),
-                    lock: found.and_then(|found| found.lock),
-                    trust: self.trust.get(name).copied(),
+                    lock: found.and_then(|found| found.lock).or(listed.and_then(|(_, lock)| *lock)),
+                    trust: listed.map(|(trust, _)| *trust),
                     problems: self.problems.get(name).cloned().unwrap_or_default(),
                 }
             })
