@@ -257,7 +257,7 @@ impl Check<'_> {
             match self.objects.get(name) {
                 None => self.problem(name, "it is missing, and the custody chain has it"),
                 Some(found) if sha256(&found.bytes) != line.sha256 => {
-                    self.problem(name, "its bytes are not those in the custody chain")
+                    self.problem(name, "its bytes are not those in the custody chain");
                 }
                 Some(found) => {
                     let stored: Option<serde_json::Value> = serde_json::from_slice(&found.bytes).ok();

@@ -86,8 +86,8 @@ pub(crate) async fn read(clients: &Clients, execution: &ExecutionArn) -> History
 fn kept(event: &HistoryEvent) -> Event {
     let state = event
         .state_entered_event_details()
-        .map(|details| details.name())
-        .or_else(|| event.state_exited_event_details().map(|details| details.name()))
+        .map(aws_sdk_sfn::types::StateEnteredEventDetails::name)
+        .or_else(|| event.state_exited_event_details().map(aws_sdk_sfn::types::StateExitedEventDetails::name))
         .unwrap_or_default();
     let failure = event
         .task_failed_event_details()

@@ -22,6 +22,7 @@ use value::{At, text};
 pub const SAMPLE_INSTANCE: &str = "i-99999999";
 
 /// What set triage off.
+#[expect(clippy::struct_excessive_bools, reason = "four facts, each independent of the others")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trigger {
     /// What was found.
