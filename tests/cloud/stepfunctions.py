@@ -270,11 +270,12 @@ def _recorded(original: Any) -> Any:
         began = time.time()
         answer = original(function, event)
         visit = event.get("visit", {}) if isinstance(event, dict) else {}
+        config = function.get("config", {})
         failed = answer.get("body") if isinstance(answer, dict) and answer.get("error") else None
         calls.record(
             began, service="lambda", action="lambda:Invoke", principal="states", app=None, status=500 if failed else 200, fault=None, reached=True,
-            error=failed.get("errorType") if isinstance(failed, dict) else failed, account=responses.get_account_id(),
-            function=function.get("config", {}).get("FunctionName"), state=visit.get("state"),
+            error=failed.get("errorType") if isinstance(failed, dict) else failed, account=config.get("FunctionArn", ":" * 4).split(":")[4],  # EventBridge's threads know no account
+            function=config.get("FunctionName"), state=visit.get("state"),
         )
         return answer
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 /// The top level, or one branch of a Parallel.
 #[derive(Debug)]
 pub struct Machine {
-    /// For messages: `` for the top level, `ContainAndFreeze[0]` for a branch.
+    /// For messages: empty for the top level, `ContainAndFreeze[0]` for a branch.
     pub name: String,
     /// The state that it starts at.
     pub start: String,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_sdk_sfn::Client;
-use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent};
+use aws_sdk_sfn::types::{ExecutionStatus, HistoryEvent, StateEnteredEventDetails};
 use incident::text::bounded;
 use incident::triage::Verdict;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ async fn entered(sfn: &Client, execution: &str, shown: i64) -> i64 {
 }
 
 fn state(event: &HistoryEvent) -> Option<&str> {
-    let name = event.state_entered_event_details().map(|details| details.name())?;
+    let name = event.state_entered_event_details().map(StateEnteredEventDetails::name)?;
     // Questions are answered by the state that follows.
     (!name.ends_with('?')).then_some(name)
 }

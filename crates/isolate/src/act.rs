@@ -19,6 +19,7 @@ use crate::{Clients, Error};
 const ROUNDS: usize = 3;
 
 /// One run over the target: what it may do, and what it has done so far.
+#[expect(clippy::struct_excessive_bools, reason = "four permissions, each independent of the others")]
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) clients: &'a Clients,
@@ -188,7 +189,7 @@ impl Run<'_> {
         let mut changes = Vec::new();
         for (id, rules) in &doors {
             let revokes = [("ec2:RevokeSecurityGroupIngress", &rules.ingress), ("ec2:RevokeSecurityGroupEgress", &rules.egress)];
-            changes.extend(revokes.map(|(action, rules)| change(action, id, rules_json(rules), Value::Null)));
+            changes.extend(revokes.map(|(action, rules)| change(action, &id, rules_json(rules), Value::Null)));
             changes.push(retirement(case, id));
         }
         let intent = self.recorder.intent(changes).await;

@@ -151,7 +151,8 @@ impl Group {
     /// Whether new interfaces may be moved into it. A conversion group without any rule was closed in an emergency, even
     /// where it could not be marked: what is stuck in it must not be opened again.
     pub fn is_usable(&self) -> bool {
-        !self.retired && !(self.role == Role::Conversion && self.rules.is_empty())
+        let closed = self.role == Role::Conversion && self.rules.is_empty();
+        !self.retired && !closed
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) async fn ensure(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &Grou
 async fn make(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, ensured: &mut Ensured) {
     for number in need.number..need.number.saturating_add(NAMES) {
         let name = need.role.name(number);
-        let intended = change("ec2:CreateSecurityGroup", vpc, Value::Null, json!({ "role": need.role.tag(), "name": name }));
+        let intended = change("ec2:CreateSecurityGroup", &vpc, Value::Null, json!({ "role": need.role.tag(), "name": name }));
         let created = create(ec2, case, vpc, need.role, &name).await;
         match created {
             Err(error) if error.is("InvalidGroup.Duplicate") => match group_named(ec2, vpc, &name).await {
@@ -122,7 +122,7 @@ pub(crate) async fn retire(ec2: &Client, case: &CaseId, id: &GroupId, rules: &Ru
 
 /// The mark of a retired group, as a change.
 pub(crate) fn retirement(case: &CaseId, id: &GroupId) -> incident::record::Change {
-    change("ec2:CreateTags", id, Value::Null, json!({ RETIRED: case }))
+    change("ec2:CreateTags", &id, Value::Null, json!({ RETIRED: case }))
 }
 
 /// The four rules of a conversion group, for closing it where it cannot be described.
@@ -145,7 +145,7 @@ async fn revoke(ec2: &Client, id: &GroupId, ingress: bool, rules: &[IpPermission
             let call = ec2.revoke_security_group_egress().group_id(group).ip_permissions(rule.clone());
             (action, call.send().await.map(drop).map_err(failed(action)))
         };
-        Attempt::new(change(action, id, rules_json(one), Value::Null), result.map_err(unseen), &["InvalidPermission.NotFound"])
+        Attempt::new(change(action, &id, rules_json(one), Value::Null), result.map_err(unseen), &["InvalidPermission.NotFound"])
     }))
     .await
 }
@@ -164,7 +164,7 @@ async fn allow(ec2: &Client, id: &GroupId, ingress: bool, families: &[Family]) -
             (action, call.send().await.map(drop).map_err(failed(action)))
         };
         let to = json!([family.everything()]);
-        Attempt::new(change(action, id, Value::Null, to), result.map_err(unseen), &["InvalidPermission.Duplicate"])
+        Attempt::new(change(action, &id, Value::Null, to), result.map_err(unseen), &["InvalidPermission.Duplicate"])
     }))
     .await
 }

@@ -27,7 +27,7 @@ impl Attempt {
 }
 
 /// A change that is about to be made.
-pub(crate) fn change(action: &str, subject: impl ToString, from: Value, to: Value) -> Change {
+pub(crate) fn change(action: &str, subject: &dyn ToString, from: Value, to: Value) -> Change {
     Change { action: action.to_owned(), subject: subject.to_string(), from, to, result: None }
 }
 
@@ -59,17 +59,17 @@ pub(crate) fn intended(decision: &Decision) -> Vec<Change> {
 fn intended_group(vpc: &str, need: &GroupNeed) -> Vec<Change> {
     let Some(id) = &need.found else {
         let to = json!({ "role": need.role.tag(), "name": need.role.name(need.number) });
-        return vec![change("ec2:CreateSecurityGroup", vpc, Value::Null, to)];
+        return vec![change("ec2:CreateSecurityGroup", &vpc, Value::Null, to)];
     };
     let mut changes = Vec::new();
     let revokes = [("Ingress", &need.revoke.ingress), ("Egress", &need.revoke.egress)];
     for (direction, rules) in revokes.into_iter().filter(|(_, rules)| !rules.is_empty()) {
-        changes.push(change(&format!("ec2:RevokeSecurityGroup{direction}"), id, rules_json(rules), Value::Null));
+        changes.push(change(&format!("ec2:RevokeSecurityGroup{direction}"), &id, rules_json(rules), Value::Null));
     }
     let allows = [("Ingress", &need.allow_in), ("Egress", &need.allow_out)];
     for (direction, families) in allows.into_iter().filter(|(_, families)| !families.is_empty()) {
         let to = json!(families.iter().map(|family| family.everything()).collect::<Vec<_>>());
-        changes.push(change(&format!("ec2:AuthorizeSecurityGroup{direction}"), id, Value::Null, to));
+        changes.push(change(&format!("ec2:AuthorizeSecurityGroup{direction}"), &id, Value::Null, to));
     }
     changes
 }

@@ -1,5 +1,7 @@
 //! Whatever the target looks like and whatever fails, carrying decisions out never leaves it more open.
 
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range};

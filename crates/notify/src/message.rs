@@ -190,9 +190,9 @@ fn ended(kind: Kind, end: &End) -> Notice {
     Notice {
         state: state(containment, plan),
         as_planned: Some(kind == Kind::Closed && end.closed.as_ref().is_some_and(|closed| closed.as_planned)),
-        not_done: lines(not_done),
+        not_done: lines(&not_done),
         risks: risks(plan, containment),
-        todo: lines(todo),
+        todo: lines(&todo),
         ..notice
     }
 }
@@ -216,13 +216,18 @@ fn verdict(execution: &ExecutionArn, triage: &Triaged) -> Notice {
         ),
     };
     let mut notice = about(kind, execution, triage.plan.as_ref());
-    notice.case_id = triage.case_id.clone();
+    notice.case_id.clone_from(&triage.case_id);
     if let Some(finding) = &triage.finding {
         notice.target.account = harmless(&finding.account, 40);
         notice.target.region = harmless(&finding.region, 40);
         notice.finding = Some(safe(finding));
     }
-    Notice { state: state.to_owned(), not_done: lines(vec![triage.reason.clone()]), todo: vec![todo.to_owned()], ..notice }
+    Notice {
+        state: state.to_owned(),
+        not_done: lines(std::slice::from_ref(&triage.reason)),
+        todo: vec![todo.to_owned()],
+        ..notice
+    }
 }
 
 /// What is known from the plan, or from the execution alone.
@@ -283,7 +288,7 @@ fn asked(plan: &Plan) -> Vec<String> {
     if let PolicySource::Fallback { problem } = &plan.policy {
         all.push(format!("the policy could not be used, so that the default was: {problem}"));
     }
-    lines(all)
+    lines(&all)
 }
 
 fn risks(plan: Option<&Plan>, containment: Option<&Containment>) -> Vec<String> {
@@ -296,7 +301,7 @@ fn risks(plan: Option<&Plan>, containment: Option<&Containment>) -> Vec<String> 
             all.push(line);
         }
     }
-    lines(all)
+    lines(&all)
 }
 
 fn sentence(missing: &Missing) -> String {
@@ -304,7 +309,7 @@ fn sentence(missing: &Missing) -> String {
 }
 
 /// Sentences made harmless, and not too many.
-fn lines(all: Vec<String>) -> Vec<String> {
+fn lines(all: &[String]) -> Vec<String> {
     let more = all.len().saturating_sub(MOST);
     let mut kept: Vec<String> = all.iter().take(MOST).map(|line| harmless(line, 500)).collect();
     if more > 0 {

@@ -123,13 +123,12 @@ struct End {
 
 /// The execution's input: from the event, else from Step Functions; text where it is no JSON.
 async fn execution_input(clients: &Clients, event: &Event) -> Value {
-    let text = match &event.detail.input {
-        Some(text) => Some(text.clone()),
-        None => {
-            let describe = clients.sfn.describe_execution().execution_arn(event.detail.execution_arn.as_str());
-            let answer = describe.send().await.map_err(failed("states:DescribeExecution")).map_err(Error::from);
-            logged("read the execution's input", answer).and_then(|answer| answer.input)
-        }
+    let text = if let Some(text) = &event.detail.input {
+        Some(text.clone())
+    } else {
+        let describe = clients.sfn.describe_execution().execution_arn(event.detail.execution_arn.as_str());
+        let answer = describe.send().await.map_err(failed("states:DescribeExecution")).map_err(Error::from);
+        logged("read the execution's input", answer).and_then(|answer| answer.input)
     };
     text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }

@@ -66,13 +66,13 @@ pub enum Step {
         /// What was decided.
         plan: Box<Plan>,
         /// How contained the target is.
-        containment: Option<Containment>,
+        containment: Option<Box<Containment>>,
         /// What was frozen.
-        freeze: Option<Freeze>,
+        freeze: Option<Box<Freeze>>,
         /// What Notify said at the opening.
         opening: Value,
         /// How the wait for the snapshots ended.
-        preserved: Option<Preserved>,
+        preserved: Option<Box<Preserved>>,
     },
     /// Write down what broke.
     Failure {
@@ -192,7 +192,8 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
         Input::Step(step) => match *step {
             Step::Evidence { visit, plan, containment, freeze, opening: _, preserved } => {
                 let case = locate::planned(clients, (*plan).clone());
-                let known = Known { containment: containment.as_ref(), freeze: freeze.as_ref(), preserved: preserved.as_ref() };
+                let known =
+                    Known { containment: containment.as_deref(), freeze: freeze.as_deref(), preserved: preserved.as_deref() };
                 Box::pin(evidence::seal(clients, &case, &plan, &visit, known)).await.map(|sealed| json(&sealed))
             }
             Step::Failure { visit, plan, failure, input } => {

@@ -132,7 +132,7 @@ async fn fetch(file: &CaseFile, version: &Version) -> Result<Object, AwsError> {
             bytes.extend_from_slice(&chunk);
         }
     }
-    let mode = match answer.object_lock_mode.as_ref().map(aws_sdk_s3::types::ObjectLockMode::as_str) {
+    let mode = match answer.object_lock_mode.as_ref().map(AsRef::<str>::as_ref) {
         Some("GOVERNANCE") => Some(LockMode::Governance),
         Some("COMPLIANCE") => Some(LockMode::Compliance),
         _ => None,

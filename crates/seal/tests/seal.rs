@@ -1,5 +1,7 @@
 //! Seal, Close and the last word against the real SDK clients, with a bucket in memory.
 
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -90,13 +90,13 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let trigger = parse(&input, &visit.execution)?;
     tracing::info!(execution = %visit.execution, instances = trigger.instances.len(), "triage");
     if let Some(reason) = rules::never_acts(&trigger) {
-        return Ok(verdict(Verdict::Ignored, &trigger, reason));
+        return Ok(verdict(Verdict::Ignored, &trigger, &reason));
     }
     // Findings of several accounts behind one click are each looked at by the execution of their instance.
     if let Some(reason) = rules::elsewhere(&trigger, &visit.execution)
         && trigger.security_hub.as_ref().is_none_or(|hub| hub.findings <= 1 || trigger.instances.len() == 1)
     {
-        return Ok(Triaged { tell: true, ..verdict(Verdict::Elsewhere, &trigger, reason) });
+        return Ok(Triaged { tell: true, ..verdict(Verdict::Elsewhere, &trigger, &reason) });
     }
     // Boxed, since the type of everything that may be awaited is too deep for the compiler otherwise.
     match trigger.instances.as_slice() {
@@ -110,7 +110,7 @@ async fn one(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trigger,
         try_join(look::policy(clients, visit.retry), look::target(clients, instance, &visit.execution)).await?;
     let refusal = rules::policy_refuses(trigger, &policy).or_else(|| rules::drill_refuses(trigger, &seen.tags));
     if let Some(reason) = refusal {
-        return Ok(verdict(Verdict::Ignored, trigger, reason));
+        return Ok(verdict(Verdict::Ignored, trigger, &reason));
     }
     let case = CaseId::new(instance, &visit.execution);
     let braked = !trigger.summary.source.is_person() && seen.target.state.is_alive();
@@ -120,7 +120,7 @@ async fn one(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trigger,
     if trigger.dry_run {
         let earlier = save::earlier_case(clients, &seen, &case).await?;
         let reason = "a dry run: this is what would be done; nothing was written or changed".to_owned();
-        let output = verdict(Verdict::DryRun, trigger, reason);
+        let output = verdict(Verdict::DryRun, trigger, &reason);
         return Ok(Triaged { case_id: Some(case.clone()), plan: Some(facts(Counted::default(), earlier)), ..output });
     }
     // A target that a tag protects is not cut without a person, so that it does not count for the brake.
@@ -135,13 +135,13 @@ async fn one(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trigger,
     if let Claimed::Joined(claim) = claimed {
         let worse = trigger.summary.severity > claim.severity;
         let reason = format!("the case {} of this target is open; the finding was added to it", claim.case_id);
-        let output = verdict(Verdict::Joined, trigger, reason);
+        let output = verdict(Verdict::Joined, trigger, &reason);
         return Ok(Triaged { tell: worse, case_id: Some(claim.case_id), owner: Some(claim.execution_arn), ..output });
     }
     let others = if braked { save::marked(clients, visit, &case).await? } else { 0 };
     let plan = facts(Counted { others, members, contained }, earlier);
     let plan = save::all(clients, visit, input, plan).await?;
-    let output = verdict(Verdict::Respond, trigger, format!("the case {case} is open"));
+    let output = verdict(Verdict::Respond, trigger, &format!("the case {case} is open"));
     Ok(Triaged { case_id: Some(case.clone()), plan: Some(plan), ..output })
 }
 
@@ -149,7 +149,7 @@ async fn one(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trigger,
 async fn several(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trigger) -> Result<Output, Error> {
     let (policy, _): (Policy, _) = look::policy(clients, visit.retry).await?;
     if let Some(reason) = rules::policy_refuses(trigger, &policy) {
-        return Ok(verdict(Verdict::Ignored, trigger, reason));
+        return Ok(verdict(Verdict::Ignored, trigger, &reason));
     }
     let count = trigger.instances.len();
     if count > usize::from(policy.fan_out) {
@@ -157,12 +157,12 @@ async fn several(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trig
         let reason = format!(
             "the finding names {count} instances, the policy allows {limit} without a person: respond to each by a request of your own"
         );
-        return Ok(Triaged { tell: true, ..verdict(Verdict::Ask, trigger, reason) });
+        return Ok(Triaged { tell: true, ..verdict(Verdict::Ask, trigger, &reason) });
     }
     let started = join_all(trigger.instances.iter().map(|instance| start(clients, visit, input, trigger, instance))).await;
     let executions = started.into_iter().collect::<Result<Vec<_>, _>>()?;
     let reason = format!("the finding names {count} instances: one execution was started for each");
-    Ok(Triaged { executions, ..verdict(Verdict::FannedOut, trigger, reason) })
+    Ok(Triaged { executions, ..verdict(Verdict::FannedOut, trigger, &reason) })
 }
 
 /// Starts the execution of one instance. Its name makes a second start find the first.
@@ -194,11 +194,11 @@ fn machine(execution: &ExecutionArn) -> String {
     arn.replacen(":execution:", ":stateMachine:", 1)
 }
 
-fn verdict(verdict: Verdict, trigger: &Trigger, reason: String) -> Triaged {
+fn verdict(verdict: Verdict, trigger: &Trigger, reason: &str) -> Triaged {
     Triaged {
         verdict,
         tell: false,
-        reason: bounded(&reason, 600),
+        reason: bounded(reason, 600),
         case_id: None,
         plan: None,
         finding: Some(trigger.summary.clone()),

@@ -1,6 +1,7 @@
 //! Looking: the policy, the target, and the Auto Scaling group around it. Changes nothing.
 
-use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName};
+use aws_sdk_ec2::operation::describe_instances::DescribeInstancesOutput;
+use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName, Reservation};
 use handler::{AwsError, failed};
 use incident::plan::{Interface, PolicySource, Target, TargetState, Volume};
 use incident::policy::Policy;
@@ -45,8 +46,8 @@ pub(crate) async fn target(clients: &Clients, instance: &InstanceId, execution: 
     };
     let found = answer
         .iter()
-        .flat_map(|a| a.reservations())
-        .flat_map(|r| r.instances())
+        .flat_map(DescribeInstancesOutput::reservations)
+        .flat_map(Reservation::instances)
         .find(|i| i.instance_id() == Some(instance.as_str()));
     Ok(found.map_or_else(|| gone(instance, execution), |found| seen(found, instance, execution)))
 }
@@ -126,7 +127,7 @@ pub(crate) async fn group(clients: &Clients, seen: &Seen) -> Result<(usize, usiz
     loop {
         let page = clients.ec2.describe_instances().filters(tag.clone()).filters(state.clone()).set_next_token(next);
         let page = page.send().await.map_err(failed("ec2:DescribeInstances"))?;
-        for member in page.reservations().iter().flat_map(|r| r.instances()) {
+        for member in page.reservations().iter().flat_map(Reservation::instances) {
             members += 1;
             let nics = member.network_interfaces();
             let isolated = |nic: &aws_sdk_ec2::types::InstanceNetworkInterface| {

@@ -1,5 +1,7 @@
 //! Every verdict and every path of the claim, through the real SDK clients.
 
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use incident::plan::{Cut, PolicySource, TargetState};
 use incident::triage::{Triaged, Verdict};

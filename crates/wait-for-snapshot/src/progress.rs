@@ -97,6 +97,9 @@ mod tests {
         }
     }
 
+    /// What EC2 shows at each second.
+    type Progress = Box<dyn Fn(i64) -> u8>;
+
     /// Looks until the snapshot is seen completed; gives the number of looks and when that was.
     fn wait(lasts: i64, deadline: i64, progress: impl Fn(i64) -> u8) -> (u32, i64, LookStatus) {
         let (mut now, mut looks) = (1, 0);
@@ -115,8 +118,8 @@ mod tests {
     #[test]
     fn a_wait_of_40_minutes_costs_at_most_40_transitions_whatever_the_progress_does() {
         let lasts = 2_400;
-        let linear = |now: i64| u8::try_from(now * 100 / lasts).unwrap();
-        let cases: [(&str, Box<dyn Fn(i64) -> u8>); 5] = [
+        let linear = move |now: i64| u8::try_from(now * 100 / lasts).unwrap();
+        let cases: [(&str, Progress); 5] = [
             ("linear", Box::new(linear)),
             ("nothing until the end", Box::new(|_| 0)),
             ("stuck at 99", Box::new(|_| 99)),

@@ -99,11 +99,11 @@ impl Cloud {
     }
 
     pub(crate) async fn contain(&self, retry: u32) -> Result<Output, isolate::Error> {
-        self.run("contain", retry, &self.plan()).await
+        self.run("contain", retry, &Self::plan()).await
     }
 
     pub(crate) async fn close_door(&self, retry: u32) -> Result<Output, isolate::Error> {
-        self.run("close-door", retry, &self.plan()).await
+        self.run("close-door", retry, &Self::plan()).await
     }
 
     pub(crate) async fn run(&self, mode: &str, retry: u32, plan: &Value) -> Result<Output, isolate::Error> {
@@ -121,7 +121,7 @@ impl Cloud {
     }
 
     /// The plan that triage made when it saw the single interface or the pair in their own groups.
-    pub(crate) fn plan(&self) -> Value {
+    pub(crate) fn plan() -> Value {
         plan(&[(NIC, VPC, &[WEB])])
     }
 
