@@ -19,7 +19,7 @@ demo: build $(VENV)/ready ## run a whole incident on the local cloud and show it
 test: lint unit cloud-test journeys ## everything that must pass
 
 cloud: build $(VENV)/ready ## run the local cloud in the foreground, deployed, with targets; writes target/cloud/cloud.json
-	@PYTHONPATH=tests exec $(VENV)/bin/python -m cloud --dir target/cloud --binaries target/debug
+	@exec env PYTHONPATH=tests $(VENV)/bin/python -m cloud --dir target/cloud --binaries target/debug
 
 lint: lint-infra ## formatting, clippy, and the template, definition and dependency checks
 	@echo "== formatting"

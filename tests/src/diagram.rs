@@ -1,10 +1,11 @@
 //! The definition as a Mermaid diagram, as README shows it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-/// The state diagram of a definition: its states in their order, branches as composite states, failures dotted.
+/// The state diagram of a definition: its states, branches as composite states, failures dotted.
 pub fn mermaid(definition: &Value) -> String {
     let mut out = String::from("stateDiagram-v2\n");
     machine(&mut out, definition, 1);
@@ -41,12 +42,9 @@ fn branches(out: &mut String, name: &str, state: &Value, depth: usize) {
 
 fn edges(out: &mut String, pad: &str, name: &str, state: &Value) {
     let text = |value: &Value, field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
-    for choice in list(state, "Choices") {
-        if let Some(next) = text(choice, "Next") {
-            line(out, pad, &format!("{} --> {}", id(name), id(&next)));
-        }
-    }
-    for next in ["Next", "Default"].iter().filter_map(|field| text(state, field)) {
+    let chosen = list(state, "Choices").filter_map(|choice| text(choice, "Next"));
+    let ways: BTreeSet<String> = chosen.chain(["Next", "Default"].iter().filter_map(|field| text(state, field))).collect();
+    for next in ways {
         line(out, pad, &format!("{} --> {}", id(name), id(&next)));
     }
     for next in list(state, "Catch").filter_map(|catch| text(catch, "Next")) {
