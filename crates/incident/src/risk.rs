@@ -49,3 +49,33 @@ impl Risk {
         Self { kind, subject: subject.into(), advice: bounded(advice.as_ref(), 400) }
     }
 }
+
+/// Each risk once: of two about the same thing the later one counts, since it knows more.
+pub fn merged(planned: &[Risk], found: &[Risk]) -> Vec<Risk> {
+    let mut all: Vec<Risk> = Vec::new();
+    for risk in planned.iter().chain(found) {
+        match all.iter_mut().find(|known| (known.kind, &known.subject) == (risk.kind, &risk.subject)) {
+            Some(known) => known.clone_from(risk),
+            None => all.push(risk.clone()),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_containment_found_replaces_what_was_planned_of_the_same_kind_and_subject() {
+        let risk = |kind, subject: &str, advice: &str| Risk::new(kind, subject, advice);
+        let planned = [risk(RiskKind::VpcResolver, "", "early"), risk(RiskKind::InstanceStore, "", "disks")];
+        let found = [
+            risk(RiskKind::UnmanagedInterface, "eni-1", "one"),
+            risk(RiskKind::UnmanagedInterface, "eni-2", "two"),
+            risk(RiskKind::VpcResolver, "", "late"),
+        ];
+        let advice: Vec<String> = merged(&planned, &found).into_iter().map(|risk| risk.advice).collect();
+        assert_eq!(advice, ["late", "disks", "one", "two"]);
+    }
+}

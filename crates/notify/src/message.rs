@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use incident::evidence::{Containment, ContainmentStatus, Missing};
 use incident::plan::{Cut, FindingSummary, Plan, PolicySource};
+use incident::risk::{self, Risk};
 use incident::triage::{Triaged, Verdict};
 use incident::{CaseId, ExecutionArn, InstanceId, finding, report};
 use serde::{Deserialize, Serialize};
@@ -294,13 +295,11 @@ fn asked(plan: &Plan) -> Vec<String> {
 fn risks(plan: Option<&Plan>, containment: Option<&Containment>) -> Vec<String> {
     let planned = plan.map(|plan| plan.risks.as_slice()).unwrap_or_default();
     let found = containment.map(|containment| containment.risks.as_slice()).unwrap_or_default();
-    let mut all: Vec<String> = Vec::new();
-    for risk in planned.iter().chain(found) {
-        let line = if risk.subject.is_empty() { risk.advice.clone() } else { format!("{}: {}", risk.subject, risk.advice) };
-        if !all.contains(&line) {
-            all.push(line);
-        }
-    }
+    let line = |risk: &Risk| match risk.subject.as_str() {
+        "" => risk.advice.clone(),
+        subject => format!("{subject}: {}", risk.advice),
+    };
+    let all: Vec<String> = risk::merged(planned, found).iter().map(line).collect();
     lines(&all)
 }
 

@@ -6,7 +6,7 @@ use incident::evidence::{
 use incident::manifest::SealedSnapshot;
 use incident::plan::{Cut, LockMode, Plan};
 use incident::record::{Phase, Record};
-use incident::risk::Risk;
+use incident::risk::{self, Risk};
 use incident::text::bounded;
 
 /// What the branches said. Absent where a run broke before it could say.
@@ -142,15 +142,8 @@ pub fn snapshots(known: Known<'_>) -> Vec<SealedSnapshot> {
 
 /// What remains, each risk once.
 pub fn risks(plan: Option<&Plan>, containment: Option<&Containment>) -> Vec<Risk> {
-    let mut all: Vec<Risk> = Vec::new();
     let planned = plan.map(|plan| plan.risks.as_slice()).unwrap_or_default();
-    let found = containment.map(|containment| containment.risks.as_slice()).unwrap_or_default();
-    for risk in planned.iter().chain(found) {
-        if !all.contains(risk) {
-            all.push(risk.clone());
-        }
-    }
-    all
+    risk::merged(planned, containment.map(|containment| containment.risks.as_slice()).unwrap_or_default())
 }
 
 /// The longest list of reasons: outputs of states are bounded [facts 82].
