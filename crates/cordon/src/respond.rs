@@ -65,7 +65,8 @@ fn event(path: &Path) -> Result<Value, Error> {
     if text.len() > LARGEST_INPUT {
         return Err(Error::Event(format!("larger than {LARGEST_INPUT} bytes; send the finding without what it quotes")));
     }
-    serde_json::from_str(&text).map_err(|error| Error::Event(format!("not JSON: {error}")))
+    let event: Value = serde_json::from_str(&text).map_err(|error| Error::Event(format!("not JSON: {error}")))?;
+    if event.is_object() { Ok(event) } else { Err(Error::Event("not a JSON object".to_owned())) }
 }
 
 /// How an execution ended.

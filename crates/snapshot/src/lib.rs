@@ -69,7 +69,15 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let intended = vec![change("ec2:CreateSnapshots", plan.target.instance_id.as_str(), json!({"volumes": plan.target.volumes}))];
     // The look changes nothing, so that the intent may be written beside it.
     let (number, found) = futures_util::future::join(recorder.intent(intended), take::look(&clients.ec2, &plan)).await;
-    let (number, found) = (number?, found?);
+    let number = number?;
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            // An intent without an outcome would say for ever that nobody knows what was done.
+            recorder.outcome(number, Vec::new(), json!({"nothingDone": error.to_string()})).await?;
+            return Err(error.into());
+        }
+    };
     if found.volumes.is_empty() {
         recorder.outcome(number, Vec::new(), json!({"volumes": []})).await?;
         let missing = Missing::new("disks", "the instance has no EBS volumes that could be frozen");

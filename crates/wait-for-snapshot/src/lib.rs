@@ -57,6 +57,10 @@ pub async fn handle(ec2: &Client, input: Input) -> Result<Output, Error> {
 /// EC2's description of the snapshots. One id that EC2 does not know fails the whole call by ids; then they are looked for
 /// by the case's tag, so that the others are still seen.
 async fn describe(ec2: &Client, plan: &Plan, taken: &[Taken]) -> Result<Vec<Snapshot>, AwsError> {
+    // No ids would mean every snapshot that there is.
+    if taken.is_empty() {
+        return Ok(Vec::new());
+    }
     let ids = taken.iter().map(|taken| taken.snapshot_id.to_string()).collect();
     let by_ids = ec2.describe_snapshots().set_snapshot_ids(Some(ids)).send().await.map_err(failed("ec2:DescribeSnapshots"));
     match by_ids {

@@ -1,0 +1,231 @@
+//! The command line as people and scripts see it: the real binary, without AWS.
+
+#![expect(clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_smithy_types::base64;
+use incident::evidence::ObjectRef;
+use incident::manifest::{Chain, ClosingManifest, Item, Signing, Trust};
+use incident::text::sha256;
+use incident::{CaseId, ExecutionArn, InstanceId, case, custody};
+use tempfile::TempDir;
+
+/// Runs `cordon` without anything of AWS's in its environment.
+fn cordon(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cordon"));
+    command.args(arguments).env_clear().env("AWS_EC2_METADATA_DISABLED", "true");
+    command.output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn wrong_usage_ends_with_64_and_names_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (no_json, list) = (file("no.json", "{\"a\": "), file("list.json", "[1]"));
+    let large = file("large.json", &format!("{{\"a\":\"{}\"}}", "x".repeat(300_000)));
+    let here = folder.path().to_str().unwrap();
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "Usage"),
+        (&["respond"], "INSTANCE_ID"),
+        (&["respond", "i-0123456789abcdef0"], "--reason"),
+        (&["respond", "i-0123456789abcdef0", "--reason", "why", "--event", "-"], "--event"),
+        (&["respond", "--event", "-", "--dry-run"], "--dry-run"),
+        (&["respond", "web-1", "--reason", "why"], "web-1"),
+        (&["respond", "i-0123456789abcdef0;rm", "--reason", "why"], "i-0123456789abcdef0;rm"),
+        (&["respond", "--event", "/does/not/exist"], "/does/not/exist"),
+        (&["respond", "--event", here], here),
+        (&["respond", "--event", &no_json], "not JSON"),
+        (&["respond", "--event", &list], "object"),
+        (&["respond", "--event", &large], "large"),
+        (&["verify", "no-case"], "no-case"),
+        (&["verify", here], "--public-key"),
+        (&["verify", here, "--public-key", "/does/not/exist"], "/does/not/exist"),
+        (&["release"], "release"),
+        (&["verify", "--unknown"], "--unknown"),
+    ];
+    for (arguments, named) in cases {
+        let output = cordon(arguments);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {text}");
+        assert!(text.contains(named), "{arguments:?}: the message must name `{named}`: {text}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for (arguments, has) in [
+        (&["--help"][..], "verify"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["respond", "--help"], "--wait"),
+        (&["verify", "--help"], "--public-key"),
+    ] {
+        let output = cordon(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(has), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn without_credentials_it_fails_with_1_and_says_what_to_do() {
+    let output = cordon(&["respond", "i-0123456789abcdef0", "--reason", "why", "--region", "eu-central-1"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("set AWS_PROFILE or log in"), "{}", said(&output));
+}
+
+fn id() -> CaseId {
+    let execution = ExecutionArn::parse("arn:aws:states:eu-central-1:111122223333:execution:cordon-incident:one").unwrap();
+    CaseId::new(&InstanceId::parse("i-0abc1234def567890").unwrap(), &execution)
+}
+
+/// A downloaded case, closed and signed by a key of its own, and that key.
+struct Downloaded {
+    folder: TempDir,
+    key: PathBuf,
+}
+
+const RECORD: &str = "records/20261124T033000.000Z-Isolate-00-001-intent.json";
+
+impl Downloaded {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join(id().to_string());
+        let cite = |name: &str, bytes: &[u8]| ObjectRef {
+            key: case::key(&id(), name),
+            version_id: "v1".to_owned(),
+            sha256: sha256(bytes),
+            size: bytes.len() as u64,
+        };
+        let record = br#"{"a":"record"}"#;
+        let (chain, custody) = custody::build([(cite(RECORD, record), record.to_vec())], Chain::start());
+        let objects = [(case::FINDING, b"{}".to_vec()), (RECORD, record.to_vec()), (case::CUSTODY_CLOSING, chain)];
+        let item = |(name, bytes): &(&str, Vec<u8>)| Item { object: cite(name, bytes), trust: Trust::Cordon, lock: None };
+        let manifest = ClosingManifest {
+            schema: ClosingManifest::SCHEMA.to_owned(),
+            case_id: id(),
+            execution: ExecutionArn::parse("arn:aws:states:eu-central-1:111122223333:execution:cordon-incident:one").unwrap(),
+            closed_at: "2026-11-24T03:30:00Z".parse().unwrap(),
+            closed_by: "Close".to_owned(),
+            as_planned: true,
+            reasons: Vec::new(),
+            failure: None,
+            evidence: None,
+            items: objects.iter().map(item).collect(),
+            custody,
+            signing: Signing { key: "arn:aws:kms:…:key/k".to_owned(), algorithm: "ECDSA_SHA_256".to_owned() },
+        };
+        let manifest = serde_json::to_vec(&manifest).unwrap();
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let signature = pair.sign(&SystemRandom::new(), &manifest).unwrap().as_ref().to_vec();
+        let signed = [(case::CLOSING_MANIFEST, manifest), (case::CLOSING_SIGNATURE, signature)];
+        for (name, bytes) in objects.into_iter().chain(signed) {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let key = folder.path().join("key.pem");
+        fs::write(&key, pem(pair.public_key().as_ref())).unwrap();
+        Self { folder, key }
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.path().join(id().to_string())
+    }
+
+    fn verify(&self, key: &Path, more: &[&str]) -> Output {
+        let root = self.root();
+        let arguments = [&["verify", root.to_str().unwrap(), "--public-key", key.to_str().unwrap()], more].concat();
+        cordon(&arguments)
+    }
+}
+
+/// A P-256 point as `openssl pkey -pubin` writes it.
+fn pem(point: &[u8]) -> String {
+    let head: &[u8] = &[
+        0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3, 0x42, 0,
+    ];
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", base64::encode([head, point].concat()))
+}
+
+#[test]
+fn a_downloaded_case_is_checked_without_aws_and_each_object_is_listed() {
+    let case = Downloaded::new();
+    let output = case.verify(&case.key, &[]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    for name in [case::FINDING, RECORD, case::CUSTODY_CLOSING, case::CLOSING_MANIFEST, case::CLOSING_SIGNATURE] {
+        assert!(text.lines().any(|line| line.starts_with("ok") && line.contains(name)), "{name}: {text}");
+    }
+    assert_eq!(text.lines().last(), Some(format!("VERIFIED: case closed ({})", id()).as_str()));
+}
+
+#[test]
+fn json_says_the_same_for_programs() {
+    let case = Downloaded::new();
+    let output = case.verify(&case.key, &["--json"]);
+    let parsed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (parsed.pointer("/verdict").unwrap(), parsed.pointer("/schema").unwrap()),
+        (&"closed".into(), &"cordon.verification.v1".into())
+    );
+}
+
+#[test]
+fn what_was_done_to_a_downloaded_case_is_named_and_ends_with_1() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 5] = [
+        ("finding.json", |root| fs::write(root.join("finding.json"), "{ }").unwrap()),
+        ("finding.json", |root| fs::remove_file(root.join("finding.json")).unwrap()),
+        ("extra.txt", |root| fs::write(root.join("extra.txt"), "").unwrap()),
+        ("manifest-closing.json.sig", |root| {
+            fs::write(root.join("manifest-closing.json.sig"), [0x30, 6, 2, 1, 1, 2, 1, 1]).unwrap()
+        }),
+        (RECORD, |root| fs::rename(root.join(RECORD), root.join("records/other.json")).unwrap()),
+    ];
+    for (name, change) in changes {
+        let case = Downloaded::new();
+        change(&case.root());
+        let output = case.verify(&case.key, &[]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{name}: {text}");
+        assert!(text.lines().any(|line| line.starts_with("BROKEN") && line.contains(name)), "{name} must be named: {text}");
+        assert!(text.contains("NOT VERIFIED"), "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_the_deployments_verifies_nothing() {
+    let case = Downloaded::new();
+    let output = case.verify(&Downloaded::new().key, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("its signature does not hold"), "{}", said(&output));
+    let no_key = case.folder.path().join("no.pem");
+    fs::write(&no_key, "hello").unwrap();
+    let output = case.verify(&no_key, &[]);
+    assert!(output.status.code() == Some(1) && said(&output).contains("PEM"), "{}", said(&output));
+}
+
+#[test]
+fn links_out_of_the_folder_are_not_followed_and_hostile_names_are_printed_harmlessly() {
+    let case = Downloaded::new();
+    let secret = case.folder.path().join("secret.txt");
+    fs::write(&secret, "secret").unwrap();
+    std::os::unix::fs::symlink(&secret, case.root().join("link.txt")).unwrap();
+    assert_eq!(case.verify(&case.key, &[]).status.code(), Some(0), "a link is no object of the case");
+    fs::write(case.root().join("\u{1b}[2Jgone\n"), "").unwrap();
+    let output = case.verify(&case.key, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!output.stdout.contains(&0x1b), "{:?}", String::from_utf8_lossy(&output.stdout));
+}
