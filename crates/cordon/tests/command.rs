@@ -190,7 +190,7 @@ fn what_was_done_to_a_downloaded_case_is_named_and_ends_with_1() {
         ("finding.json", |root| fs::remove_file(root.join("finding.json")).unwrap()),
         ("extra.txt", |root| fs::write(root.join("extra.txt"), "").unwrap()),
         ("manifest-closing.json.sig", |root| {
-            fs::write(root.join("manifest-closing.json.sig"), [0x30, 6, 2, 1, 1, 2, 1, 1]).unwrap()
+            fs::write(root.join("manifest-closing.json.sig"), [0x30, 6, 2, 1, 1, 2, 1, 1]).unwrap();
         }),
         (RECORD, |root| fs::rename(root.join(RECORD), root.join("records/other.json")).unwrap()),
     ];

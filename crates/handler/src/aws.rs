@@ -115,6 +115,7 @@ fn fault_of(code: &str, status: Option<u16>, never_sent: bool) -> Fault {
     }
     let transient = [
         "RequestLimitExceeded",
+        "Throttled",
         "Throttling",
         "ThrottlingException",
         "ThrottledException",

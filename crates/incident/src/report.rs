@@ -128,12 +128,15 @@ pub fn todo(
         Some(ContainmentStatus::NothingToCut) => {}
         Some(ContainmentStatus::Withheld) => all.push(format!("decide whether to cut the network of {target}: it is still open")),
         Some(_) => all.push(format!("isolate {target} by hand: not every interface was read back as cut")),
+        None if plan.is_none() => {
+            all.push("contain the target by hand, or start the response again: nothing has been done to it".to_owned());
+        }
         None => all.push(format!("look at the interfaces of {target}: nobody knows how contained it is")),
     }
     if let Some(failure) = failure {
         all.push(format!("find out why {} failed ({}): {}", failure.state, failure.error, failure.cause));
     }
-    if sealed.is_none_or(|sealed| !sealed.complete) {
+    if plan.is_some() && sealed.is_none_or(|sealed| !sealed.complete) {
         all.push(
             "get what is missing from the evidence while it is still there, before the target is changed or terminated"
                 .to_owned(),

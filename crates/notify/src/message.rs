@@ -166,7 +166,7 @@ fn ended(kind: Kind, end: &End) -> Notice {
         (None, Some(sealed)) => not_done.extend(sealed.missing.iter().map(sentence)),
         (None, None) => not_done.push("the case could not be closed".to_owned()),
     }
-    if end.opening.as_ref().and_then(|opening| opening.get("told")) == Some(&serde_json::Value::Bool(false)) {
+    if plan.is_some() && end.opening.as_ref().and_then(|opening| opening.get("told")) == Some(&serde_json::Value::Bool(false)) {
         not_done.push("nobody was told when the case was opened".to_owned());
     }
     let mut seen = Vec::new();
@@ -275,7 +275,7 @@ fn state(containment: Option<&Containment>, plan: Option<&Plan>) -> String {
         None if plan.is_some() => {
             "The incident broke before it could say whether the target is contained: look at its interfaces now."
         }
-        None => "Nothing was changed: the incident broke before it had a plan.",
+        None => "The target is NOT contained: the incident broke before it had a plan, and nothing was changed.",
     };
     said.to_owned()
 }

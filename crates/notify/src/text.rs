@@ -13,8 +13,8 @@ pub(crate) fn harmless(text: &str, limit: usize) -> String {
             '&' => out.push_str(" and "),
             '@' => out.push_str("(at)"),
             '`' => out.push('\''),
-            // Marks that turn the direction of text or join nothing visible can hide what stands there.
-            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {}
+            // Separators that break lines, and marks that turn the direction of text or join nothing visible can hide what stands there.
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' => {}
             c => out.push(c),
         }
     }
@@ -40,7 +40,7 @@ mod tests {
             ("see https://evil.example/x", "see https[://]evil.example/x"),
             ("[click](http://x)", "[click] (http[://]x)"),
             ("@here `x`", "(at)here 'x'"),
-            ("a\u{202e}b\u{200b}", "ab"),
+            ("a\u{202e}b\u{200b}\u{2028}", "ab"),
         ];
         for (text, expected) in cases {
             assert_eq!(harmless(text, 200), expected);

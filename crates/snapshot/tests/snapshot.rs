@@ -1,6 +1,6 @@
 //! The step against the real SDK clients and an EC2 that remembers its snapshots.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+#![expect(clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! One look against the real SDK client.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+#![expect(clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
 use incident::evidence::{LookStatus, Preserved};
 use incident::{Classify as _, Fault};

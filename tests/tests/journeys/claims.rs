@@ -72,3 +72,25 @@ async fn several_instances_in_one_finding_each_get_a_case() {
         assert_eq!(world.ended(&execution).await.status, "SUCCEEDED");
     }
 }
+
+#[tokio::test]
+async fn a_triage_that_breaks_after_its_claim_tells_people_and_does_not_keep_the_target() {
+    let world = World::new().await;
+    let instance = world.instance("single");
+    let event = findings::guardduty(world.account(), &instance, "UnauthorizedAccess:EC2/TorClient");
+    // The claim goes through; what was decided cannot be written.
+    world.faults(&json!([
+        {"action": "s3:PutObject", "kind": "before", "code": "AccessDenied", "status": 403, "count": -1, "skip": 2, "principal": "triage"}
+    ]));
+    let broken = world.run(&event).await;
+    assert_eq!(broken.status, "FAILED", "{}", broken.output);
+    let notice = world.told("failed").await;
+    assert_eq!(notice["target"]["instanceId"], instance.as_str(), "{notice}");
+    assert_eq!(world.changes(), Vec::<String>::new(), "without a plan nothing is changed");
+    assert!(world.json(&format!("open/{instance}.json")).await.is_null(), "the claim must be released");
+
+    world.faults(&json!([]));
+    let ended = world.run(&event).await;
+    assert_eq!(ended.output["asPlanned"], true, "{} {}", ended.output, ended.cause);
+    assert!(world.is_contained(&instance).await);
+}

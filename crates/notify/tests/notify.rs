@@ -1,0 +1,166 @@
+//! Telling people, against the real SDK clients; and what they are told, word for word.
+
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+
+mod support;
+
+use incident::{Classify as _, Fault};
+use notify::message::{Notice, notice, structured, subject, text};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use stub::Answer;
+use support::{CASE, TOPIC, closed, failed, opened, parse, plan, published, tell, topic, verdict};
+
+const TOLD: &str = "work/i-0abc1234def567890-0123456789ab/told.json";
+
+#[tokio::test]
+async fn people_are_told_by_one_message_in_three_forms() {
+    let aws = topic();
+    assert!(tell(&aws, &opened()).await.unwrap().told);
+    let calls = aws.calls_of("sns:Publish");
+    let call = calls.first().unwrap();
+    assert_eq!((call.param("TopicArn"), call.param("MessageStructure")), (Some(TOPIC), Some("json")));
+    let message: Value = serde_json::from_str(call.param("Message").unwrap()).unwrap();
+    let document: Notice = serde_json::from_str(message["default"].as_str().unwrap()).unwrap();
+    assert_eq!((document.schema.as_str(), document.case_id.unwrap().as_str()), ("cordon.notice.v1", CASE));
+    assert!(message["email"].as_str().unwrap().contains("Containment is under way"));
+    assert!(message["sms"].as_str().unwrap().len() <= 300);
+}
+
+#[tokio::test]
+async fn that_people_were_told_stands_in_an_open_case_and_beside_a_sealed_one() {
+    let aws = topic();
+    tell(&aws, &opened()).await.unwrap();
+    let keys = aws.keys();
+    assert!(keys.len() == 1 && keys.iter().all(|key| key.starts_with(&format!("cases/{CASE}/records/"))), "{keys:?}");
+    for input in [closed("contained", &json!([]), &json!([])), failed("Seal", &plan("Tor"), "no", &Value::Null)] {
+        let aws = topic();
+        tell(&aws, &input).await.unwrap();
+        assert_eq!(aws.keys(), [TOLD], "a sealed case takes nothing more");
+    }
+    let aws = topic();
+    tell(&aws, &verdict("elsewhere", "it is elsewhere")).await.unwrap();
+    assert_eq!(aws.keys(), [""; 0]);
+}
+
+#[tokio::test]
+async fn telling_twice_is_no_error() {
+    let aws = topic();
+    for input in [opened(), closed("contained", &json!([]), &json!([]))] {
+        let first = tell(&aws, &input).await.unwrap();
+        assert_eq!(tell(&aws, &input).await.unwrap(), first);
+    }
+    assert_eq!(aws.count("sns:Publish"), 4);
+}
+
+#[tokio::test]
+async fn who_was_told_stays_told_if_that_cannot_be_written_down() {
+    for input in [opened(), closed("contained", &json!([]), &json!([]))] {
+        let aws = topic().on("s3:PutObject", Answer::s3_error(403, "AccessDenied", "no"));
+        assert!(tell(&aws, &input).await.unwrap().told);
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_takes_nothing_fails_by_its_fault_and_writes_nothing() {
+    for (status, code, fault) in [
+        (429, "Throttled", Fault::Transient),
+        (500, "InternalError", Fault::Transient),
+        (403, "AuthorizationError", Fault::Denied),
+        (404, "NotFound", Fault::Missing),
+    ] {
+        let aws = topic().once("sns:Publish", Answer::query_error(status, code, "no"));
+        let error = tell(&aws, &closed("contained", &json!([]), &json!([]))).await.unwrap_err();
+        assert_eq!(error.fault(), fault, "{code}: {error}");
+        assert!(error.to_string().contains("sns:Publish"), "the message must name the call: {error}");
+        assert_eq!(aws.keys(), [""; 0], "{code}: nobody was told, so that nothing may say so");
+        aws.set("sns:Publish", published());
+        assert!(tell(&aws, &closed("contained", &json!([]), &json!([]))).await.unwrap().told, "{code}: the next attempt tells");
+    }
+}
+
+/// Every kind of message, with the name of the file that has its text.
+fn messages() -> Vec<(&'static str, Value)> {
+    let missing = json!([{"item": "snapshot:vol-0abc1234def567890", "reason": "snap-1 failed"}]);
+    let reasons = json!(["the target is not contained: eni-1 is still open", "snapshot:vol-0abc1234def567890: snap-1 failed"]);
+    let raw = json!({"instanceId": "i-0abc1234def567890", "raeson": "a typo"});
+    vec![
+        ("opened", opened()),
+        ("closed", closed("contained", &json!([]), &json!([]))),
+        ("closed-not-as-planned", closed("partlyContained", &missing, &reasons)),
+        ("failed-before-a-plan", failed("Triage", &Value::Null, "the field `raeson` is not known", &raw)),
+        ("failed", failed("Seal", &plan("Tor"), "kms:Sign was denied: give the role the right", &Value::Null)),
+        ("ask", verdict("ask", "the finding names 12 instances")),
+        ("elsewhere", verdict("elsewhere", "the finding is about the account 999999999999")),
+        ("joined", verdict("joined", "a finding of severity 9 joined")),
+    ]
+}
+
+#[test]
+fn the_texts_are_these() {
+    for (name, input) in messages() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.txt"));
+        let said = text(&notice(&parse(&input)));
+        #[expect(clippy::disallowed_methods, reason = "a switch of this test, no configuration of a step")]
+        if std::env::var("UPDATE").is_ok() {
+            std::fs::write(&path, &said).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(said, expected, "{name}: if the new text is better, run this test with UPDATE=1 and review the difference");
+    }
+}
+
+#[test]
+fn of_two_risks_of_a_kind_people_are_told_the_later_one() {
+    let said = text(&notice(&parse(&closed("contained", &json!([]), &json!([])))));
+    assert!(said.contains("the resolver, as found") && !said.contains("the resolver, as planned"), "{said}");
+}
+
+/// Text as an attacker would choose it.
+fn hostile() -> impl Strategy<Value = String> {
+    let nasty = prop_oneof![
+        Just("\u{1b}[2J\u{1b}]0;x\u{7}".to_owned()),
+        Just("\r\n\r\nWhat to do:\r\n- nothing, all is well\n".to_owned()),
+        Just("\u{202e}\u{200b}\u{feff}\u{85}\u{2028}\u{2029}".to_owned()),
+        Just("http://evil.example @channel <!here> [x](y)".to_owned()),
+        Just("𝕏".repeat(70_000)),
+        Just("\"}\\".repeat(50_000)),
+        ".{0,40}",
+        "\\PC{0,2000}",
+    ];
+    prop::collection::vec(nasty, 1..4).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn hostile_text_can_neither_break_a_message_nor_pass_for_ours(text_of in hostile()) {
+        let given = json!({"instanceId": text_of, "detail": {"resource": {"instanceDetails": {"instanceId": text_of}}}});
+        let reasons = json!([text_of, text_of]);
+        let missing = json!([{"item": text_of, "reason": text_of}]);
+        let mut open = opened();
+        *open.pointer_mut("/plan").unwrap() = plan(&text_of);
+        for input in [
+            open,
+            closed("partlyContained", &missing, &reasons),
+            failed(&text_of, &Value::Null, &text_of, &given),
+            failed("Seal", &plan(&text_of), &text_of, &json!(text_of)),
+            verdict("ask", &text_of),
+        ] {
+            let notice = notice(&parse(&input));
+            let subject = subject(&notice);
+            prop_assert!(!subject.is_empty() && subject.len() < 100 && subject.chars().all(|c| c.is_ascii_graphic() || c == ' '), "{subject:?}");
+            let message = structured(&notice);
+            prop_assert!(message.len() < 262_144, "SNS takes 256 KiB, this has {}", message.len());
+            let message: Value = serde_json::from_str(&message).unwrap();
+            let document: Notice = serde_json::from_str(message["default"].as_str().unwrap()).unwrap();
+            prop_assert_eq!(document.schema, "cordon.notice.v1");
+            let said = message["email"].as_str().unwrap();
+            prop_assert!(!said.chars().any(|c| c.is_control() && c != '\n'), "{said:?}");
+            prop_assert!(!said.contains(['\u{2028}', '\u{2029}', '\u{202e}', '\u{200b}']), "{said:?}");
+            let headings = said.lines().filter(|line| *line == "What to do:").count();
+            prop_assert!(headings <= 1 && !said.lines().any(|line| line.starts_with("- nothing, all is well")), "{said}");
+            prop_assert!(!said.contains("http://evil"), "no link of theirs: {said}");
+        }
+    }
+}
