@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::ids::{CaseId, InstanceId};
+use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::text::key_segment;
 use crate::visit::stamp;
 
@@ -58,9 +58,10 @@ pub fn joined_inbox(case: &CaseId) -> String {
     format!("joined/{case}/")
 }
 
-/// Says that people have been told how the case ended. Not evidence: it is written after the case is sealed.
-pub fn told(case: &CaseId) -> String {
-    format!("work/{case}/told.json")
+/// Says that people have been told how the execution ended. Not evidence: it is written after the case is sealed, and also
+/// where no case was opened.
+pub fn told(execution: &ExecutionArn) -> String {
+    format!("work/told/{}.json", execution.digest())
 }
 
 /// The first case of a target whose interfaces still wear our groups: its `before.json` is the one that release needs.

@@ -142,6 +142,11 @@ impl ExecutionArn {
         self.0.split(':').nth(4).unwrap_or_default()
     }
 
+    /// Twelve hexadecimal digits that stand for this execution in names, where its own may not.
+    pub fn digest(&self) -> String {
+        hex(&Sha256::digest(self.0.as_bytes())).chars().take(12).collect()
+    }
+
     /// The name of the state machine.
     pub fn machine(&self) -> &str {
         self.0.split(':').nth(6).unwrap_or_default()
@@ -151,9 +156,7 @@ impl ExecutionArn {
 impl CaseId {
     /// The case that `execution` handles for `instance`.
     pub fn new(instance: &InstanceId, execution: &ExecutionArn) -> Self {
-        let digest = hex(&Sha256::digest(execution.as_str().as_bytes()));
-        let short: String = digest.chars().take(12).collect();
-        Self(format!("{instance}-{short}"))
+        Self(format!("{instance}-{}", execution.digest()))
     }
 
     /// The target of the case.

@@ -12,7 +12,7 @@ use handler::{AwsError, Store, failed};
 use incident::evidence::{Closed, Containment, Failure, Freeze, Preserved, Sealed};
 use incident::plan::Plan;
 use incident::triage::Triaged;
-use incident::{CaseId, Classify, Fault, Visit, case};
+use incident::{Classify, ExecutionArn, Fault, Visit, case};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -108,11 +108,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let output = publish(clients, &notice).await?;
     match &input {
         Input::Opened { visit, plan } => note(clients, visit, plan, &output).await,
-        Input::Closed(_) | Input::Failed(_) => {
-            if let Some(case) = &notice.case_id {
-                mark(clients, case, notice.kind, &output).await;
-            }
-        }
+        Input::Closed(end) | Input::Failed(end) => mark(clients, &end.visit.execution, notice.kind, &output).await,
         Input::Verdict { .. } => {}
     }
     Ok(output)
@@ -139,10 +135,10 @@ async fn note(clients: &Clients, visit: &Visit, plan: &Plan, output: &Output) {
     }
 }
 
-/// Once the case is sealed, it stands beside it, so that the last word does not tell again.
-async fn mark(clients: &Clients, case: &CaseId, kind: Kind, output: &Output) {
+/// At the end it stands beside the case, which is sealed or was never opened, so that the last word does not tell again.
+async fn mark(clients: &Clients, execution: &ExecutionArn, kind: Kind, output: &Output) {
     let body = json!({"kind": kind, "messageId": output.message_id}).to_string().into_bytes();
-    if let Err(error) = clients.store.put_plain(&case::told(case), body).await {
+    if let Err(error) = clients.store.put_plain(&case::told(execution), body).await {
         tracing::warn!(%error, "people were told, but that could not be noted: the last word may tell them again");
     }
 }

@@ -60,17 +60,19 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
     };
     let input = execution_input(clients, &event).await;
     let case = logged("find the case", Box::pin(locate::find(clients, &visit, None, &input)).await).flatten();
+    let closed = match &case {
+        Some(case) => logged("read the closing manifest", close::closed(case).await).flatten(),
+        None => None,
+    };
+    let done = case.is_none() || closed.is_some();
+    if done && told(clients, &visit).await {
+        return Ok(false);
+    }
     let mut end = End::default();
-    if let Some(case) = &case {
-        let closed = logged("read the closing manifest", close::closed(case).await).flatten();
-        if closed.is_some() && told(clients, case).await {
-            return Ok(false);
-        }
-        if closed.is_none() {
-            end.containment = shut_door(clients, case, &visit, &failure).await;
-            let recorded = Box::pin(failure::record(clients, &visit, case.plan.clone(), &failure, &input)).await;
-            logged("record the failure", recorded);
-        }
+    if let (None, Some(case)) = (&closed, &case) {
+        end.containment = shut_door(clients, case, &visit, &failure).await;
+        let recorded = Box::pin(failure::record(clients, &visit, case.plan.clone(), &failure, &input)).await;
+        logged("record the failure", recorded);
     }
     let closing = CloseInput {
         visit: visit.clone(),
@@ -133,8 +135,8 @@ async fn execution_input(clients: &Clients, event: &Event) -> Value {
     text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
 }
 
-async fn told(clients: &Clients, case: &Case) -> bool {
-    let there = clients.store.get(&case::told(case.file.case())).await.map_err(Error::from);
+async fn told(clients: &Clients, visit: &Visit) -> bool {
+    let there = clients.store.get(&case::told(&visit.execution)).await.map_err(Error::from);
     logged("read whether people were told", there).flatten().is_some()
 }
 

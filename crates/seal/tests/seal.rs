@@ -367,7 +367,7 @@ async fn the_last_word_closes_the_door_closes_the_case_and_tells() {
         "{told}"
     );
 
-    aws.put_object(&format!("work/{}/told.json", case()), "{}");
+    aws.put_object(&incident::case::told(&ExecutionArn::parse(EXECUTION).unwrap()), "{}");
     aws.forget_calls();
     assert_eq!(run(&aws, &event).await.unwrap(), json!({"spoke": false}));
     assert!(aws.mutations().is_empty(), "{:?}", aws.actions());
@@ -382,6 +382,12 @@ async fn the_last_word_speaks_of_garbage_and_asks_for_an_input_that_was_too_larg
         assert!(
             told["plan"].is_null() && told["failure"]["error"] == "ABORTED" && told["visit"]["execution"] == EXECUTION,
             "{told}"
+        );
+        aws.put_object(&incident::case::told(&ExecutionArn::parse(EXECUTION).unwrap()), "{}");
+        assert_eq!(
+            run(&aws, &ended(&input)).await.unwrap(),
+            json!({"spoke": false}),
+            "what the run told itself is not told again"
         );
     }
     let aws = with_functions();

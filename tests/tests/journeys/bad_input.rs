@@ -16,15 +16,22 @@ async fn wrong_input_is_refused_by_the_name_of_its_field_and_told() {
         (json!({"instanceId": "i-0123456789abcdef0", "reason": "r", "dryrun": true}), "dryrun"),
     ];
     let world = World::new().await;
+    let mut failed = 0;
     for (input, field) in cases {
         let ended = world.run(&input).await;
+        failed += usize::from(ended.status == "FAILED");
         let told = format!("{} {}", ended.cause, ended.output);
         assert!(ended.status == "FAILED" || ended.text("verdict") == "ignored", "{input}: {told}");
         assert!(told.contains(field), "{input}: `{field}` must be named: {told}");
     }
     assert_eq!(world.changes(), Vec::<String>::new());
     assert_eq!(world.keys("cases/").await, Vec::<String>::new());
-    world.told("failed").await;
+    journeys::world::until("the last word has looked at each failed execution", || async {
+        let spoke = |call: &&Value| call["action"] == "lambda:Invoke" && call["function"] == "cordon-last-word";
+        (world.calls().iter().filter(spoke).count() == failed).then_some(())
+    })
+    .await;
+    assert_eq!(world.kinds(), vec!["failed"; failed], "people are told of each, and once");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use stub::{Answer, Stub};
 
 pub(crate) const CASE: &str = "i-0abc1234def567890-0123456789ab";
 pub(crate) const TOPIC: &str = "arn:aws:sns:eu-central-1:111122223333:cordon";
-const EXECUTION: &str = "arn:aws:states:eu-central-1:111122223333:execution:cordon-incident:one";
+pub(crate) const EXECUTION: &str = "arn:aws:states:eu-central-1:111122223333:execution:cordon-incident:one";
 
 fn visit(state: &str) -> Value {
     json!({"execution": EXECUTION, "state": state, "entered": "2026-11-24T03:40:00Z", "retry": 0})
