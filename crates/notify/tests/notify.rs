@@ -1,6 +1,6 @@
 //! Telling people, against the real SDK clients; and what they are told, word for word.
 
-#![expect(clippy::expect_used, reason = "a test panics where what it needs is not there")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
 mod support;
 

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use aws_sdk_s3::config::{Credentials, Region, SharedCredentialsProvider, retry::RetryConfig};
 use handler::Store;
 use incident::manifest::{Chain, ClosingManifest, EvidenceManifest};
 use incident::{CaseId, Classify, ExecutionArn, Fault, InstanceId, custody};
@@ -25,13 +24,7 @@ fn key(name: &str) -> String {
 }
 
 fn clients(aws: &Stub) -> Clients {
-    let config = aws_config::SdkConfig::builder()
-        .behavior_version(aws_config::BehaviorVersion::latest())
-        .region(Region::new("eu-central-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("AKID", "secret", None, None, "test")))
-        .retry_config(RetryConfig::disabled())
-        .http_client(aws.http_client())
-        .build();
+    let config = aws.config();
     Clients {
         kms: aws_sdk_kms::Client::new(&config),
         sfn: aws_sdk_sfn::Client::new(&config),

@@ -2,7 +2,6 @@
 
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use incident::plan::{Cut, PolicySource, TargetState};
 use incident::triage::{Triaged, Verdict};
 use incident::{CaseId, Classify, ExecutionArn, Fault, InstanceId};
@@ -16,26 +15,13 @@ const EXECUTION: &str = "arn:aws:states:us-east-1:123456789012:execution:cordon-
 const OTHER: &str = "arn:aws:states:us-east-1:123456789012:execution:cordon-incident:run-0";
 const NOW: &str = "2026-11-24T03:30:00Z";
 
-macro_rules! client {
-    ($service:ident, $aws:expr) => {
-        $service::Client::from_conf(
-            $service::Config::builder()
-                .behavior_version(BehaviorVersion::latest())
-                .region(Region::new("us-east-1"))
-                .credentials_provider(Credentials::new("AKID", "secret", None, None, "test"))
-                .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
-                .http_client($aws.http_client())
-                .build(),
-        )
-    };
-}
-
 fn clients(aws: &Stub) -> Clients {
+    let config = aws.config();
     Clients {
-        ec2: client!(aws_sdk_ec2, aws),
-        sfn: client!(aws_sdk_sfn, aws),
-        ssm: client!(aws_sdk_ssm, aws),
-        store: handler::Store { s3: client!(aws_sdk_s3, aws), bucket: "evidence".to_owned() },
+        ec2: aws_sdk_ec2::Client::new(&config),
+        sfn: aws_sdk_sfn::Client::new(&config),
+        ssm: aws_sdk_ssm::Client::new(&config),
+        store: handler::Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() },
         policy_parameter: "/cordon/policy".to_owned(),
     }
 }

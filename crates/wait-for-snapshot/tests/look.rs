@@ -27,14 +27,7 @@ async fn look(aws: &Stub, snapshots: &[&str], minutes: u32) -> Result<Preserved,
         "looks": 0,
     }))
     .unwrap();
-    let config = aws_sdk_ec2::Config::builder()
-        .behavior_version(aws_sdk_ec2::config::BehaviorVersion::latest())
-        .region(aws_sdk_ec2::config::Region::new("eu-central-1"))
-        .credentials_provider(aws_sdk_ec2::config::Credentials::new("AKID", "secret", None, None, "test"))
-        .retry_config(aws_sdk_ec2::config::retry::RetryConfig::disabled())
-        .http_client(aws.http_client())
-        .build();
-    handle(&aws_sdk_ec2::Client::from_conf(config), input).await
+    handle(&aws_sdk_ec2::Client::new(&aws.config()), input).await
 }
 
 fn plan(execution: &str) -> Value {

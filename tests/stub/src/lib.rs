@@ -1,6 +1,6 @@
 //! An AWS that answers in process: each step's tests run the real SDK clients against it.
 //!
-//! [`Stub::http_client`] goes where the SDK takes its HTTP client, so everything above the
+//! [`Stub::config`] is a configuration with an HTTP client of ours, so everything above the
 //! socket (serialisation, signing, retries, deserialisation) is the production code. It needs
 //! neither the `test-util` feature of the SDK, which would compile `aws-sdk-ec2` a second time,
 //! nor a port, a thread or a clock.
@@ -15,8 +15,8 @@
 //!         Some("/cordon/enabled") => Answer::json(r#"{"Parameter":{"Value":"true"}}"#),
 //!         _ => Answer::json_error(400, "ParameterNotFound", "no such parameter"),
 //!     });
-//! let client = aws.http_client(); // aws_sdk_ec2::Config::builder().http_client(client)…
-//! # drop(client);
+//! let config = aws.config(); // aws_sdk_ec2::Client::new(&config)
+//! # drop(config);
 //! assert_eq!(aws.count("ec2:CreateSnapshots"), 0);
 //! ```
 //!
@@ -35,6 +35,10 @@ pub use answer::Answer;
 pub use request::Call;
 
 use answer::Kind;
+use aws_config::retry::RetryConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
 };
@@ -46,6 +50,7 @@ use s3::Buckets;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// An AWS with the answers a test gives it and a memory for S3 objects.
 #[derive(Debug, Default)]
@@ -101,6 +106,24 @@ impl Stub {
     /// [`Stub::once`] in the middle of a test.
     pub fn push(&self, action: &str, answer: Answer) {
         self.cloud.state().rules.entry(action.to_owned()).or_default().queue.push_back(answer);
+    }
+
+    /// The configuration of SDK clients whose calls come here. Each call is sent once, so that a test sees the step's own
+    /// retries and none of the SDK's.
+    pub fn config(&self) -> SdkConfig {
+        self.resending(1)
+    }
+
+    /// [`Stub::config`] with the SDK sending a call up to `attempts` times, a millisecond apart.
+    pub fn resending(&self, attempts: u32) -> SdkConfig {
+        let credentials = Credentials::new("AKID", "secret", None, None, "stub");
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(RetryConfig::standard().with_max_attempts(attempts).with_initial_backoff(Duration::from_millis(1)))
+            .http_client(self.http_client())
+            .build()
     }
 
     /// The HTTP client for the SDK's configuration. Any number of clients may share one.

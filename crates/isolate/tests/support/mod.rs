@@ -190,23 +190,10 @@ pub(crate) fn plan(nics: &[(&str, &str, &[&str])]) -> Value {
 }
 
 fn clients(aws: &Stub) -> Clients {
-    let ec2 = aws_sdk_ec2::Config::builder()
-        .behavior_version(aws_sdk_ec2::config::BehaviorVersion::latest())
-        .region(aws_sdk_ec2::config::Region::new("eu-west-1"))
-        .credentials_provider(aws_sdk_ec2::config::Credentials::new("AKID", "secret", None, None, "test"))
-        .retry_config(aws_sdk_ec2::config::retry::RetryConfig::disabled())
-        .http_client(aws.http_client())
-        .build();
-    let s3 = aws_sdk_s3::Config::builder()
-        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-        .region(aws_sdk_s3::config::Region::new("eu-west-1"))
-        .credentials_provider(aws_sdk_s3::config::Credentials::new("AKID", "secret", None, None, "test"))
-        .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
-        .http_client(aws.http_client())
-        .build();
+    let config = aws.config();
     Clients {
-        ec2: aws_sdk_ec2::Client::from_conf(ec2),
-        store: handler::Store { s3: aws_sdk_s3::Client::from_conf(s3), bucket: "evidence".to_owned() },
+        ec2: aws_sdk_ec2::Client::new(&config),
+        store: handler::Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() },
     }
 }
 

@@ -74,21 +74,8 @@ pub(crate) fn published() -> Answer {
 }
 
 pub(crate) async fn tell(aws: &Stub, input: &Value) -> Result<Output, Error> {
-    let sns = aws_sdk_sns::Config::builder()
-        .behavior_version(aws_sdk_sns::config::BehaviorVersion::latest())
-        .region(aws_sdk_sns::config::Region::new("eu-central-1"))
-        .credentials_provider(aws_sdk_sns::config::Credentials::new("AKID", "secret", None, None, "test"))
-        .retry_config(aws_sdk_sns::config::retry::RetryConfig::disabled())
-        .http_client(aws.http_client())
-        .build();
-    let s3 = aws_sdk_s3::Config::builder()
-        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-        .region(aws_sdk_s3::config::Region::new("eu-central-1"))
-        .credentials_provider(aws_sdk_s3::config::Credentials::new("AKID", "secret", None, None, "test"))
-        .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
-        .http_client(aws.http_client())
-        .build();
-    let store = handler::Store { s3: aws_sdk_s3::Client::from_conf(s3), bucket: "evidence".to_owned() };
-    let clients = Clients { sns: aws_sdk_sns::Client::from_conf(sns), store, topic: TOPIC.to_owned() };
+    let config = aws.config();
+    let store = handler::Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() };
+    let clients = Clients { sns: aws_sdk_sns::Client::new(&config), store, topic: TOPIC.to_owned() };
     handle(&clients, parse(input)).await
 }

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use aws_sdk_ec2::config::retry::RetryConfig;
 use incident::evidence::Freeze;
 use serde_json::{Value, json};
 use snapshot::{Clients, Error, Input, handle};
@@ -192,23 +190,9 @@ fn item(snapshot: &Snapshot) -> String {
 }
 
 fn clients(aws: &Stub, attempts: u32) -> Clients {
-    let retries = RetryConfig::standard().with_max_attempts(attempts).with_initial_backoff(Duration::from_millis(1));
-    let ec2 = aws_sdk_ec2::Config::builder()
-        .behavior_version(aws_sdk_ec2::config::BehaviorVersion::latest())
-        .region(aws_sdk_ec2::config::Region::new("eu-central-1"))
-        .credentials_provider(aws_sdk_ec2::config::Credentials::new("AKID", "secret", None, None, "test"))
-        .retry_config(retries.clone())
-        .http_client(aws.http_client())
-        .build();
-    let s3 = aws_sdk_s3::Config::builder()
-        .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
-        .region(aws_sdk_s3::config::Region::new("eu-central-1"))
-        .credentials_provider(aws_sdk_s3::config::Credentials::new("AKID", "secret", None, None, "test"))
-        .retry_config(retries)
-        .http_client(aws.http_client())
-        .build();
+    let config = aws.resending(attempts);
     Clients {
-        ec2: aws_sdk_ec2::Client::from_conf(ec2),
-        store: handler::Store { s3: aws_sdk_s3::Client::from_conf(s3), bucket: "evidence".to_owned() },
+        ec2: aws_sdk_ec2::Client::new(&config),
+        store: handler::Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() },
     }
 }
