@@ -28,6 +28,8 @@ pub enum RiskKind {
     EvidenceNotLocked,
     /// The network was deliberately not cut, and a person must decide.
     CutWithheld,
+    /// The brake could not count how many targets are contained without a person, so that it did not hold.
+    BrakeNotCounted,
 }
 
 /// One residual risk.

@@ -125,11 +125,11 @@ async fn one(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trigger,
     }
     // A target that a tag protects is not cut without a person, so that it does not count for the brake.
     let marks = braked && plan::protection(&policy, &seen.tags).is_empty();
-    let (claimed, (), earlier, (members, contained)) = try_join4(
+    let (claimed, mark, earlier, group) = try_join4(
         claims::claim(clients, visit, instance, &case, trigger, input),
-        async { if marks { save::mark(clients, visit, &case).await } else { Ok(()) } },
+        async { if marks { counted(visit, save::mark(clients, visit, &case).await) } else { Ok(Some(())) } },
         save::earlier_case(clients, &seen, &case),
-        async { if braked { look::group(clients, &seen).await.map_err(Error::from) } else { Ok((0, 0)) } },
+        async { if braked { counted(visit, look::group(clients, &seen).await.map_err(Error::from)) } else { Ok(Some((0, 0))) } },
     )
     .await?;
     if let Claimed::Joined(claim) = claimed {
@@ -138,11 +138,26 @@ async fn one(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trigger,
         let output = verdict(Verdict::Joined, trigger, &reason);
         return Ok(Triaged { tell: worse, case_id: Some(claim.case_id), owner: Some(claim.execution_arn), ..output });
     }
-    let others = if braked { save::marked(clients, visit, &case).await? } else { 0 };
-    let plan = facts(Counted { others, members, contained }, earlier);
+    let others = if braked { counted(visit, save::marked(clients, visit, &case).await)? } else { Some(0) };
+    let uncounted = mark.is_none() || group.is_none() || others.is_none();
+    let (members, contained) = group.unwrap_or_default();
+    let plan = facts(Counted { others: others.unwrap_or_default(), members, contained, uncounted }, earlier);
     let plan = save::all(clients, visit, input, plan).await?;
     let output = verdict(Verdict::Respond, trigger, &format!("the case {case} is open"));
     Ok(Triaged { case_id: Some(case.clone()), plan: Some(plan), ..output })
+}
+
+/// What the brake counts. Where it cannot, the machine tries twice more; then the brake does not hold, and the plan says so:
+/// a target must not stay open because nobody could count the others.
+fn counted<T>(visit: &Visit, result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Err(error) if error.fault() == Fault::Transient && visit.retry < 2 => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "the brake cannot count");
+            Ok(None)
+        }
+        Ok(count) => Ok(Some(count)),
+    }
 }
 
 /// One execution for each instance; beyond the policy's number a person is asked first, and nothing is started.

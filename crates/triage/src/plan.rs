@@ -19,6 +19,8 @@ pub struct Counted {
     pub members: usize,
     /// Other members that are contained.
     pub contained: usize,
+    /// Something could not be counted, so that the brake may not hold.
+    pub uncounted: bool,
 }
 
 /// Everything that a plan is made from.
@@ -59,7 +61,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         disposition: policy.disposition,
         deadlines: Deadlines { snapshots: later(visit.entered, i64::from(policy.snapshots.deadline_hours)) },
         earlier_case: earlier_case.clone(),
-        risks: risks(seen, &cut),
+        risks: risks(seen, &cut, *counted),
         cut,
     }
 }
@@ -107,7 +109,7 @@ fn cut(policy: &Policy, seen: &Seen, counted: Counted) -> Cut {
 }
 
 /// What is known from the start not to be cut or captured.
-fn risks(seen: &Seen, cut: &Cut) -> Vec<Risk> {
+fn risks(seen: &Seen, cut: &Cut, counted: Counted) -> Vec<Risk> {
     let target = &seen.target;
     if !target.state.is_alive() {
         return Vec::new();
@@ -116,6 +118,9 @@ fn risks(seen: &Seen, cut: &Cut) -> Vec<Risk> {
     let mut add = |kind, advice: &str| risks.push(Risk::new(kind, "", advice));
     if matches!(cut, Cut::AskFirst { .. }) {
         add(RiskKind::CutWithheld, "the network was not cut: decide, and contain the target by a request of your own or by hand");
+    }
+    if counted.uncounted {
+        add(RiskKind::BrakeNotCounted, "the brake could not count: see whether too many targets are being contained at once");
     }
     add(
         RiskKind::VpcResolver,

@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
 use incident::plan::{Cut, PolicySource, TargetState};
+use incident::risk::RiskKind;
 use incident::triage::{Triaged, Verdict};
 use incident::{CaseId, Classify, ExecutionArn, Fault, InstanceId};
 use serde_json::{Value, json};
@@ -328,6 +329,26 @@ async fn the_brake_counts_other_targets_of_the_last_hour_and_holds_for_machines_
         let plan = run(&aws, &input).await.unwrap().plan.unwrap();
         assert_eq!(matches!(plan.cut, Cut::AskFirst { .. }), asks, "{others} {minutes} {manual}: {:?}", plan.cut);
     }
+}
+
+#[tokio::test]
+async fn a_brake_that_cannot_count_keeps_no_target_open_and_the_plan_says_so() {
+    for action in ["s3:ListObjectsV2", "s3:PutObject"] {
+        let aws = aws();
+        if action == "s3:PutObject" {
+            aws.set_fn(action, |call| {
+                let mark = call.path.contains("work/brake/");
+                if mark { Answer::s3_error(403, "AccessDenied", "no") } else { Answer::bucket() }
+            });
+        } else {
+            aws.set(action, Answer::s3_error(403, "AccessDenied", "no"));
+        }
+        let plan = run(&aws, &finding()).await.unwrap().plan.unwrap();
+        assert_eq!(plan.cut, Cut::Now, "{action}");
+        assert!(plan.risks.iter().any(|risk| risk.kind == RiskKind::BrakeNotCounted), "{action}: {:?}", plan.risks);
+    }
+    let aws = aws().on("s3:ListObjectsV2", Answer::s3_error(503, "SlowDown", "no"));
+    assert_eq!(run(&aws, &finding()).await.unwrap_err().fault(), Fault::Transient, "busy is tried again first");
 }
 
 #[tokio::test]
