@@ -1,0 +1,77 @@
+//! The evidence manifest: what is sealed and what is named as missing.
+
+use incident::manifest::EvidenceManifest;
+use incident::{Classify, Fault};
+use serde_json::{Value, json};
+use stub::Answer;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn evidence_that_is_all_there_is_sealed_and_signed() {
+    let aws = world();
+    let sealed = run(&aws, &evidence()).await.unwrap();
+    assert_eq!(missing(&sealed), [""; 0], "{sealed}");
+    let manifest: EvidenceManifest = read(&aws, "manifest-evidence.json");
+    assert_eq!(manifest.custody.lines, 2);
+    assert_eq!(manifest.items.len(), 6, "{:?}", manifest.items);
+    assert_eq!(aws.object(&key("manifest-evidence.json.sig")).unwrap(), [0x30, 6, 2, 1, 1, 2, 1, 1]);
+    let sign = &aws.calls_of("kms:Sign")[0].json();
+    assert_eq!((sign["MessageType"].as_str(), sign["SigningAlgorithm"].as_str()), (Some("DIGEST"), Some("ECDSA_SHA_256")));
+    let own = manifest.items.iter().find(|item| item.object.key.ends_with("custody.jsonl")).unwrap();
+    assert_eq!(own.lock.unwrap().until.to_string(), "2027-11-24T03:30:00Z", "what Seal puts carries the plan's lock");
+}
+
+#[tokio::test]
+async fn an_object_without_a_lock_is_missing_its_lock_by_name() {
+    let aws = world();
+    let sealed = run(&aws, &evidence()).await.unwrap();
+    let items = sealed["missing"].to_string();
+    assert!(items.contains(&format!("lock:{}", key("finding.json"))) && sealed["complete"] == false, "{items}");
+    assert!(!items.contains("snapshots.json"), "{items}");
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_be_used_fails_as_denied_and_the_next_run_signs_what_is_there() {
+    let aws = world().once("kms:Sign", Answer::json_error(400, "AccessDeniedException", "no"));
+    assert_eq!(run(&aws, &evidence()).await.unwrap_err().fault(), Fault::Denied);
+    let unsigned = aws.object(&key("manifest-evidence.json")).unwrap();
+    run(&aws, &evidence()).await.unwrap();
+    assert_eq!(aws.object(&key("manifest-evidence.json")).unwrap(), unsigned);
+    let aws = world().once("kms:Sign", Answer::json_error(400, "ThrottlingException", "slow down"));
+    assert_eq!(run(&aws, &evidence()).await.unwrap_err().fault(), Fault::Transient);
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let outcome = "records/20261124T034000.000Z-Snapshot-00-001-intent.json";
+    let cases: [(&str, Value, &str); 5] = [
+        ("/containment", containment("partlyContained"), "containment"),
+        ("/containment", containment("withheld"), "containment"),
+        ("/preserved", preserved("error"), "snapshot:vol-0abc1234def567890"),
+        ("/freeze/snapshots/0/lock", json!({"status": "notLocked", "reason": "no"}), "snapshot-lock:snap-0abc1234def567890"),
+        ("/plan/target/state", json!("terminated"), "target"),
+    ];
+    for (at, value, item) in cases {
+        let mut input = evidence();
+        *input.pointer_mut(at).unwrap() = value;
+        assert_eq!(missing(&run(&world(), &input).await.unwrap()), [item]);
+    }
+    let aws = world();
+    put(&aws, outcome, &record("Snapshot", 0, "intent"));
+    let mut input = evidence();
+    input["freeze"]["failure"] = json!({"state": "Snapshot", "error": "Denied", "cause": "no"});
+    let found = missing(&run(&aws, &input).await.unwrap());
+    assert!(found.len() == 1 && found[0].starts_with("outcome:records/"), "an intent without an outcome: {found:?}");
+}
+
+#[tokio::test]
+async fn an_object_that_was_overwritten_or_deleted_is_named() {
+    let aws = world();
+    put(&aws, "finding.json", &json!({"another": "thing"}));
+    assert_eq!(missing(&run(&aws, &evidence()).await.unwrap()), [format!("object:{}", key("finding.json"))]);
+    let aws = world();
+    let s3 = clients(&aws).store.s3;
+    s3.delete_object().bucket("evidence").key(key("finding.json")).send().await.unwrap();
+    assert_eq!(missing(&run(&aws, &evidence()).await.unwrap()), [format!("object:{}", key("finding.json"))]);
+}

@@ -1,0 +1,8 @@
+//! Seal, Close and the last word against the real SDK clients, with a bucket in memory.
+
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+
+mod close;
+mod evidence;
+mod last_word;
+mod support;

@@ -1,0 +1,8 @@
+//! Every verdict and every path of the claim, through the real SDK clients.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+
+mod acts;
+mod claims;
+mod plans;
+mod support;
