@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test cloud lint build unit journeys cloud-test diagram clean
+.PHONY: help demo test cloud lint build unit journeys cloud-test bench lab diagram clean
 
 PYTHON ?= python3
 VENV   := .venv

@@ -7,6 +7,7 @@ Starts the local cloud, sends the event that GuardDuty would send, follows the e
 from __future__ import annotations
 
 import json
+import mmap
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "target" / "demo"
 BINARIES = ROOT / "target" / "debug"
 PATIENCE_SECONDS = 110
+MEMORY_MIB = 256
 
 
 def main() -> int:
@@ -29,7 +31,7 @@ def main() -> int:
     say("starting the local cloud and deploying infra/template.yaml in it")
     with (FOLDER / "cloud.log").open("w") as log:
         cloud = subprocess.Popen(
-            [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(FOLDER), "--binaries", str(BINARIES), "--wait-scale", "0.1", "--snapshot-seconds", "4"],
+            [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(FOLDER), "--binaries", str(BINARIES), "--wait-scale", "0.1", "--snapshot-seconds", "4", "--memory-mib", str(MEMORY_MIB)],
             cwd=ROOT, env={"PYTHONPATH": str(ROOT / "tests"), "PATH": "/usr/bin:/bin"}, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
         )
     try:
@@ -84,7 +86,9 @@ def incident(cloud: Cloud) -> int:
     command = [str(BINARIES / "cordon"), "verify", str(folder), "--public-key", cloud.about["publicKeyPath"]]
     print(f"$ cordon verify {folder.relative_to(ROOT)} --public-key {Path(cloud.about['publicKeyPath']).name}", flush=True)
     verified = subprocess.run(command, check=False).returncode
-    return 0 if ended["status"] == "SUCCEEDED" and json.loads(ended["output"]).get("asPlanned") and verified == 0 else 1
+    print()
+    found = memory(folder, instance)
+    return 0 if found and ended["status"] == "SUCCEEDED" and json.loads(ended["output"]).get("asPlanned") and verified == 0 else 1
 
 
 def follow(cloud: Cloud, sent: float) -> dict:
@@ -136,6 +140,25 @@ def told(cloud: Cloud) -> None:
             print(f"      {line}")
 
 
+def memory(folder: Path, instance: str) -> bool:
+    """What an analyst does first: look for a string that was in the target's memory, in the sealed image alone."""
+    image = folder / "memory" / "image.lime"
+    if not image.exists():
+        say("there is no image of the memory in the case")
+        return False
+    planted = f"CORDON-CANARY-{instance}".encode()
+    with image.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        offset = content.find(planted)
+        size = len(content)
+    statement = json.loads((folder / "memory" / "capture.json").read_text())
+    say(f"memory: {size / 2**20:.0f} MiB, zero blocks left out; S3 and the collector agree on its CRC-64/NVME: {statement['image']['crc64nvme']}")
+    if offset < 0:
+        say("the string that was planted in the target's memory is not in the image")
+        return False
+    say(f"the string planted in the target's memory is in the sealed image, at offset {offset:#x}")
+    return True
+
+
 def download(cloud: Cloud, case: str) -> Path:
     s3 = cloud.client("s3")
     folder = FOLDER / "case" / case
@@ -143,7 +166,7 @@ def download(cloud: Cloud, case: str) -> Path:
         for item in page["Contents"]:
             path = folder / item["Key"].removeprefix(f"cases/{case}/")
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(s3.get_object(Bucket=cloud.about["bucket"], Key=item["Key"])["Body"].read())
+            s3.download_file(cloud.about["bucket"], item["Key"], str(path))
     return folder
 
 

@@ -75,6 +75,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--wait-scale", type=float, default=0.05, help="how long the state machine's waits and retries take, of their real length")
     parser.add_argument("--timeout-scale", type=float, default=1.0, help="the same for time-outs")
     parser.add_argument("--snapshot-seconds", type=float, default=0.3, help="how long a snapshot takes")
+    parser.add_argument("--memory-mib", type=int, default=12, help="how much memory a target has")
+    parser.add_argument("--collector", type=Path, help="the collector that is published; the one among the binaries by default")
+    parser.add_argument("--collector-arguments", default="--root . --file memory", help="what it is told on a target")
     parser.add_argument("--no-auth", action="store_true", help="check no policy at all")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
     return parser.parse_args()
@@ -84,6 +87,7 @@ def _environment(given: argparse.Namespace, port: int, scratch: Path) -> dict[st
     """All that the emulator gets: what is in its environment reaches every Lambda function."""
     settings = {
         "dir": str(given.dir.resolve()), "binaries": str(given.binaries.resolve()), "template": str(given.template.resolve()), "parameters": given.parameter,
+        "collector": str(given.collector.resolve()) if given.collector else None, "collectorArguments": given.collector_arguments, "memoryMiB": given.memory_mib,
         "timeoutScale": given.timeout_scale, "snapshotSeconds": given.snapshot_seconds, "endpoint": f"http://127.0.0.1:{port}",
     }
     return {

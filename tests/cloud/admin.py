@@ -1,4 +1,5 @@
-"""The cloud's own interface, `/_cordon/…` on the same port: accounts, faults, calls, events, notices, targets."""
+"""The cloud's own interface, `/_cordon/…` on the same port: accounts, faults, calls, events, notices, targets and what is
+inside of them. Its answers are JSON, but for the scripts that it hands to an agent outside."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import json
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,7 +17,7 @@ import ministack.app as app
 import ministack.services.sns as sns
 from ministack.core import responses
 
-from . import calls, faults, snapshots, targets
+from . import agents, calls, faults, sessions, snapshots, targets
 from .patching import replace
 
 # The first account is the one of `cloud.json`; each further one is a world of its own.
@@ -23,6 +25,14 @@ FIRST_ACCOUNT = 123_456_789_012
 _numbers = itertools.count(FIRST_ACCOUNT + 1)
 _notices: dict[str, list[dict[str, Any]]] = {}
 _lock = threading.Lock()
+
+
+@dataclass
+class Plain:
+    """An answer that is text and not JSON; nothing at all where there is no text."""
+
+    text: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Admin:
@@ -36,7 +46,10 @@ class Admin:
         replace(app, "app", self._in_front)
         replace(sns, "_publish", _noted)
 
-    def answer(self, path: str, query: dict[str, list[str]], body: dict[str, Any]) -> Any:
+    def answer(self, path: str, query: dict[str, list[str]], content: bytes) -> Any:
+        if path.startswith("agent/"):
+            return _agent(path.removeprefix("agent/"), {name: values[0] for name, values in query.items()}, content)
+        body = json.loads(content or b"{}")
         account = body.get("account") or (query.get("account") or [str(FIRST_ACCOUNT)])[0]
         match path:
             case "health":
@@ -54,6 +67,10 @@ class Admin:
                 return _send(account, body)
             case "snapshots":
                 return snapshots.behave(account, body.get("seconds"), body.get("rules"))
+            case "guest":
+                return _guest(account, body)
+            case "credentials":
+                return sessions.of_instance(account, body["instance"])
             case "targets":
                 return {"instances": targets.many(self._endpoint, account, body["count"], body.get("tags"), body.get("interfaces", 1))}
         raise KeyError(f"there is no /_cordon/{path}")
@@ -72,16 +89,41 @@ class Admin:
             path, query = scope["path"].removeprefix("/_cordon/"), parse_qs(scope.get("query_string", b"").decode())
             try:
                 # In a thread: what makes an account calls this very server.
-                answer = await asyncio.to_thread(self.answer, path, query, json.loads(content or b"{}"))
-                status, payload = 200, json.dumps(answer, default=str).encode()
+                answer = await asyncio.to_thread(self.answer, path, query, content)
+                if isinstance(answer, Plain):
+                    status, payload, more = 204 if answer.text is None else 200, (answer.text or "").encode(), {"content-type": "text/plain; charset=utf-8", **answer.headers}
+                else:
+                    status, payload, more = 200, json.dumps(answer, default=str).encode(), {"content-type": "application/json"}
             except Exception as error:
                 traceback.print_exc()
-                status, payload = 400, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode()
-            headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]
+                status, payload, more = 400, json.dumps({"error": f"{type(error).__name__}: {error}"}).encode(), {"content-type": "application/json"}
+            headers = [(name.encode(), value.encode()) for name, value in {**more, "content-length": str(len(payload))}.items()]
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": payload})
 
         return front
+
+
+def _guest(account: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Sets how a guest behaves, if anything is said of it, and gives what is known of its last command."""
+    agent = agents.of(account, body["instance"])
+    behaviour = {name: value for name, value in body.items() if name not in ("account", "instance")}
+    if behaviour:
+        agent.behave(behaviour)
+    return agent.last()
+
+
+def _agent(path: str, query: dict[str, str], content: bytes) -> Plain:
+    """For the agent of a machine that is not ours, such as a virtual one: its next command, and how the last one ended."""
+    agent = agents.of(query.get("account", str(FIRST_ACCOUNT)), query["instance"])
+    match path:
+        case "next":
+            order = agent.next()
+            return Plain(order.script, {"x-cordon-command": order.command}) if order else Plain()
+        case "done":
+            agent.done(query["command"], int(query["code"]), content)
+            return Plain()
+    raise KeyError(f"there is no /_cordon/agent/{path}")
 
 
 def _send(account: str, body: dict[str, Any]) -> Any:

@@ -1,7 +1,8 @@
-"""CloudFormation: properties that ministack drops in silence, and SSM parameters, which must be where SSM is answered."""
+"""CloudFormation: properties that ministack drops in silence, and what must be where Systems Manager is answered."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
@@ -13,9 +14,11 @@ import ministack.services.sns as sns
 import ministack.services.stepfunctions as stepfunctions
 from ministack.core import responses
 from ministack.services.cloudformation import provisioners
+from moto.ssm.exceptions import DuplicateDocumentContent
 from moto.ssm.models import ssm_backends
 
-from .patching import replace, require
+from .joint import MOTO_LOCK
+from .patching import Drift, replace, require
 
 _HANDLERS = require(provisioners, "_RESOURCE_HANDLERS")
 
@@ -27,6 +30,9 @@ def install() -> None:
     _after("AWS::SNS::Topic", _topic)
     _after("AWS::SSM::Parameter", _parameter)
     _after("AWS::StepFunctions::StateMachine", _machine)
+    if "AWS::SSM::Document" in _HANDLERS:
+        raise Drift("ministack makes AWS::SSM::Document by now: remove the local cloud's own")
+    _HANDLERS["AWS::SSM::Document"] = {"create": _make_document, "update": _change_document, "delete": _delete_document}
     replace(lambda_svc, "invalidate_worker", _of_this_account)
 
 
@@ -82,6 +88,43 @@ def _parameter(name: str, properties: dict[str, Any]) -> None:
     backend = ssm_backends[responses.get_account_id()][responses.get_region()]
     backend.put_parameter(name, properties.get("Description"), properties["Value"], properties["Type"], properties.get("AllowedPattern"), properties.get("KeyId"),
                           True, [], properties.get("DataType", "text"), properties.get("Tier") or "Standard", None)
+
+
+def _content(properties: dict[str, Any]) -> str:
+    content = properties["Content"]
+    return content if isinstance(content, str) else json.dumps(content)
+
+
+def _make_document(logical: str, properties: dict[str, Any], stack: str) -> tuple[str, dict[str, Any]]:
+    name = properties.get("Name") or f"{stack}-{logical}"
+    with MOTO_LOCK:
+        ssm_backends[responses.get_account_id()][responses.get_region()].create_document(
+            content=_content(properties), requires=properties.get("Requires"), attachments=None, name=name, version_name=properties.get("VersionName"),
+            document_type=properties.get("DocumentType", "Command"), document_format=properties.get("DocumentFormat", "JSON"),
+            target_type=properties.get("TargetType"), tags=properties.get("Tags") or [])
+    return name, {}
+
+
+def _change_document(name: str, _old: dict[str, Any], properties: dict[str, Any], stack: str, logical: str | None = None) -> tuple[str, dict[str, Any]]:
+    """A new version, which becomes the default; or, as is CloudFormation's default, another document in its place."""
+    if properties.get("UpdateMethod") != "NewVersion":
+        _delete_document(name, properties)
+        return _make_document(logical or name, {**properties, "Name": name}, stack)
+    with MOTO_LOCK:
+        backend = ssm_backends[responses.get_account_id()][responses.get_region()]
+        try:
+            made = backend.update_document(
+                content=_content(properties), attachments=None, name=name, version_name=properties.get("VersionName"), document_version="$LATEST",
+                document_format=properties.get("DocumentFormat", "JSON"), target_type=properties.get("TargetType"))
+        except DuplicateDocumentContent:  # nothing but tags has changed
+            return name, {}
+        backend.update_document_default_version(name, made["DocumentVersion"])
+    return name, {}
+
+
+def _delete_document(name: str, _properties: dict[str, Any]) -> None:
+    with MOTO_LOCK:
+        ssm_backends[responses.get_account_id()][responses.get_region()]._documents.pop(name, None)
 
 
 def _machine(arn: str, properties: dict[str, Any]) -> None:

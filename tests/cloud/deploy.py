@@ -6,11 +6,13 @@ import functools
 import hashlib
 import io
 import json
+import platform
 import shutil
 import subprocess
 import tempfile
 import time
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,21 @@ from botocore.config import Config
 
 REGION = "us-east-1"
 STACK = "cordon"
+# The targets' processor: their guests are processes of this machine. And the template parameter of the collector for each.
+ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_64"
+COLLECTORS = {"x86_64": "CollectorSha256X86", "arm64": "CollectorSha256Arm64"}
 
 
 class DeployError(Exception):
     """The stack could not be made."""
+
+
+@dataclass(frozen=True)
+class Collector:
+    """The program that runs on targets, and what it is told there besides its plan."""
+
+    binary: Path
+    arguments: str
 
 
 class _Loader(yaml.SafeLoader):
@@ -57,8 +70,8 @@ def client(endpoint: str, account: str, service: str) -> Any:
                         config=Config(retries={"max_attempts": 0}, signature_version="s3v4" if service == "s3" else None))
 
 
-def deploy(endpoint: str, account: str, template: Path, binaries: Path, parameters: dict[str, str]) -> dict[str, str]:
-    """Makes the stack in `account` and gives its outputs."""
+def deploy(endpoint: str, account: str, template: Path, binaries: Path, parameters: dict[str, str], collector: Collector) -> dict[str, str]:
+    """Makes the stack in `account`, publishes the collector, and gives the stack's outputs."""
     body = read(template)
     bucket = f"cordon-code-{account}"
     s3 = client(endpoint, account, "s3")
@@ -80,15 +93,25 @@ def deploy(endpoint: str, account: str, template: Path, binaries: Path, paramete
         if isinstance(properties.get("DefinitionUri"), str):
             properties["DefinitionUri"] = upload((template.parent / properties["DefinitionUri"]).read_bytes(), ".asl.json")
     known = body.get("Parameters", {})
+    program = b""
+    if COLLECTORS[ARCHITECTURE] in known:
+        _changed(collector.binary)
+        program = stripped(collector.binary)
+        parameters = {COLLECTORS[ARCHITECTURE]: hashlib.sha256(program).hexdigest(), "CollectorArguments": collector.arguments, **parameters}
     given = [{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items() if k in known]
     formation = client(endpoint, account, "cloudformation")
-    formation.create_stack(StackName=STACK, TemplateBody=json.dumps(body), Parameters=given, Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"])
+    # It is larger than what fits into the call itself.
+    where = upload(json.dumps(body).encode(), ".template")
+    formation.create_stack(StackName=STACK, TemplateURL=f"{endpoint}/{where['Bucket']}/{where['Key']}", Parameters=given, Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"])
     stack = _finished(formation)
     if stack["StackStatus"] != "CREATE_COMPLETE":
         events = formation.describe_stack_events(StackName=STACK)["StackEvents"]
         failed = [f"  {e['LogicalResourceId']}: {e.get('ResourceStatusReason', '')}" for e in events if "FAILED" in e["ResourceStatus"]]
         raise DeployError(f"the stack is {stack['StackStatus']}: {stack.get('StackStatusReason', '')}\n" + "\n".join(failed))
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+    if program:
+        s3.put_object(Bucket=outputs["EvidenceBucketName"], Key=f"tools/{parameters[COLLECTORS[ARCHITECTURE]]}/collector-{ARCHITECTURE}", Body=program)
+    return outputs
 
 
 def _finished(formation: Any) -> dict[str, Any]:
@@ -107,18 +130,23 @@ def _changed(binary: Path) -> float:
     return binary.stat().st_mtime
 
 
+def stripped(binary: Path) -> bytes:
+    """The binary without its debug symbols, the same bytes every time."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / binary.name
+        shutil.copy(binary, copy)
+        if shutil.which("strip"):
+            subprocess.run(["strip", str(copy)], check=True)
+        return copy.read_bytes()
+
+
 @functools.cache
 def packed(binary: Path, _changed: float) -> bytes:
-    """The binary as Lambda wants it: `bootstrap` in a zip, the same bytes every time. Debug symbols stay outside."""
-    with tempfile.TemporaryDirectory() as folder:
-        stripped = Path(folder) / "bootstrap"
-        shutil.copy(binary, stripped)
-        if shutil.which("strip"):
-            subprocess.run(["strip", str(stripped)], check=True)
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
-            entry = zipfile.ZipInfo("bootstrap", (2020, 1, 1, 0, 0, 0))
-            entry.external_attr = 0o755 << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            file.writestr(entry, stripped.read_bytes())
-        return archive.getvalue()
+    """The binary as Lambda wants it: `bootstrap` in a zip, the same bytes every time."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        entry = zipfile.ZipInfo("bootstrap", (2020, 1, 1, 0, 0, 0))
+        entry.external_attr = 0o755 << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        file.writestr(entry, stripped(binary))
+    return archive.getvalue()

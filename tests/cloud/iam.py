@@ -1,6 +1,9 @@
-"""IAM for the calls that moto answers: ministack's evaluator knows neither all resources of such a call nor their tags.
+"""IAM where ministack's evaluator knows less than AWS.
 
-AWS checks an action against every resource of the call, and asks for ec2:CreateTags where tags come with a creation."""
+For the calls that moto answers it knows neither all resources of such a call nor their tags: AWS checks an action against
+every resource of the call, and asks for ec2:CreateTags where tags come with a creation. For IAM's own calls it knows neither
+paths nor `iam:PolicyARN`. In conditions it knows no policy variables, and of a role's session not whose it is.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,12 @@ import re
 from typing import Any
 
 import ministack.core.iam_evaluator as evaluator
+import ministack.services.iam as roles
+import ministack.services.sts as sts
 from ministack.core import responses
 from moto.ec2 import ec2_backends
 
+from .deploy import REGION
 from .patching import replace
 
 _params: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("params", default=None)
@@ -21,6 +27,10 @@ _CREATED = {"CreateSecurityGroup": "security-group", "CreateSnapshots": "snapsho
 
 def install() -> None:
     replace(evaluator, "enforce", _strict)
+    replace(evaluator, "_conditions_met", _with_variables)
+    replace(evaluator, "_resolve_condition_key", _of_the_role)
+    for module in (evaluator, sts):
+        replace(module, "_principal_keys", _of_the_instance)
 
 
 def remember(service: str, headers: dict[str, str], body: bytes, routing: dict[str, Any]) -> None:
@@ -28,15 +38,17 @@ def remember(service: str, headers: dict[str, str], body: bytes, routing: dict[s
     if service == "ssm":
         _params.set(json.loads(body or b"{}"))
     else:
-        _params.set(routing if service == "ec2" else None)
+        _params.set(routing if service in ("ec2", "iam") else None)
 
 
 def _strict(enforce: Any) -> Any:
     def strict(key: str, action: str, service: str, region: str, resource_arn: str = "*", service_context: dict[str, Any] | None = None) -> Any:
-        params = _params.get()
+        params, account = _params.get(), responses.get_account_id()
+        if service == "iam" and params is not None:
+            resource_arn = _iam_resource(params, account) or resource_arn
+            service_context = {**(service_context or {}), **_iam_context(params)}
         if service != "ec2" or params is None:
             return enforce(key, action, service, region, resource_arn=resource_arn, service_context=service_context)
-        account = responses.get_account_id()
         requested = _requested_tags(params)
         checks = [(action, arn) for arn in _resources(action, params, account, region)]
         name = action.split(":")[1]
@@ -60,6 +72,91 @@ def _strict(enforce: Any) -> Any:
         return None
 
     return strict
+
+
+def _iam_resource(params: dict[str, Any], account: str) -> str | None:
+    """The ARN of a role or an instance profile, with its path."""
+    if role := (params.get("RoleName") or [""])[0]:
+        return (roles._roles.get(role) or {}).get("Arn") or f"arn:aws:iam::{account}:role/{role}"
+    if profile := (params.get("InstanceProfileName") or [""])[0]:
+        return (roles._instance_profiles.get(profile) or {}).get("Arn") or f"arn:aws:iam::{account}:instance-profile/{profile}"
+    return None
+
+
+def _iam_context(params: dict[str, Any]) -> dict[str, Any]:
+    policy = (params.get("PolicyArn") or [""])[0]
+    return {"iam:policyarn": policy} if policy else {}
+
+
+# `${aws:PrincipalTag/team, 'none'}`: a key of the request, and what stands for it where the request has none.
+_VARIABLE = re.compile(r"\$\{([^},]+)(?:,\s*'([^']*)')?\}")
+_VARIABLES_IN = ("string", "arn")
+
+
+def _with_variables(original: Any) -> Any:
+    """AWS fills in variables before it compares strings and ARNs. A value whose variable has neither value nor default matches
+    nothing; under a negated operator that makes the condition false, too."""
+
+    def met(conditions: Any, ctx: Any) -> bool:
+        filled: dict[str, Any] = {}
+        for operator, keys in (conditions or {}).items():
+            plain = operator.lower().split(":")[-1].removesuffix("ifexists")
+            if not plain.startswith(_VARIABLES_IN) or not isinstance(keys, dict):
+                filled[operator] = keys
+                continue
+            filled[operator] = {}
+            for key, expected in keys.items():
+                values = [_filled(str(value), plain, ctx) for value in (expected if isinstance(expected, list) else [expected])]
+                if plain in evaluator._NEGATED_OPS and None in values:
+                    return False
+                filled[operator][key] = [value for value in values if value is not None]
+        return bool(original(filled, ctx))
+
+    return met
+
+
+def _filled(text: str, operator: str, ctx: Any) -> str | None:
+    missing = False
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal missing
+        found = evaluator._resolve_condition_key(match[1].strip(), ctx)
+        found = match[2] if found is None else str(found)
+        # What a variable brings is text, not a pattern, and the evaluator has no way to write a star that is none.
+        patterns = "like" in operator or operator.startswith("arn")
+        missing = missing or found is None or (patterns and bool(set(found) & set("*?")))
+        return found or ""
+
+    text = _VARIABLE.sub(value, text)
+    return None if missing else text
+
+
+def _of_the_role(original: Any) -> Any:
+    """`aws:PrincipalArn` of a role's session is the ARN of the role, not of the session."""
+
+    def resolve(key: str, ctx: Any) -> Any:
+        if key.lower() == "aws:principalarn" and ":assumed-role/" in ctx.principal_arn:
+            name = evaluator._role_name_from_assumed_arn(ctx.principal_arn)
+            role = roles._roles.get_scoped(ctx.principal_account, None, name) or {}
+            return role.get("Arn") or f"arn:aws:iam::{ctx.principal_account}:role/{name}"
+        return original(key, ctx)
+
+    return resolve
+
+
+def _of_the_instance(original: Any) -> Any:
+    """A session that metadata handed out carries the ARN of its instance, wherever it is used [facts 28]. One that somebody
+    made with AssumeRole does not, whatever it is called."""
+
+    def keys(credential: Any) -> dict[str, Any]:
+        found = dict(original(credential))
+        session = sts._sessions.get(credential.access_key_id)
+        name = credential.principal_arn.rsplit("/", 1)[-1]
+        if session is not None and session.get("SourceAccessKeyId") == "" and name.startswith("i-"):
+            found["ec2:sourceinstancearn"] = f"arn:aws:ec2:{REGION}:{credential.account_id}:instance/{name}"
+        return found
+
+    return keys
 
 
 def _requested_tags(params: dict[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlencode
@@ -30,14 +31,19 @@ MOTO_LOCK = threading.RLock()
 _call: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("call", default=None)
 
 
-def install() -> None:
+# Whose presigned request this is, for which file, and which part of it; nobody's, mostly.
+Guest = tuple[Any, str, int]
+
+
+def install(behind: Callable[[str, dict[str, Any]], Guest | None]) -> None:
+    """`behind` says which guest sends a request to S3, if one does."""
     handlers = require(app, "SERVICE_HANDLERS")
     for service in MOTO_SERVICES:
         handlers[service] = to_moto
     handlers["iam"] = _also_to_moto(handlers["iam"])
     for service, handler in list(handlers.items()):
         handlers[service] = _watched(service, handler)
-    replace(app, "_dispatch_service_request", _logged)
+    replace(app, "_dispatch_service_request", lambda dispatch: _logged(_from_guests(dispatch, behind)))
 
 
 async def to_moto(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> faults.Response:
@@ -106,6 +112,26 @@ def _watched(service: str, handler: Any) -> Any:
         return answer
 
     return handle
+
+
+def _from_guests(dispatch: Any, behind: Callable[[str, dict[str, Any]], Guest | None]) -> Any:
+    """What a guest sends arrives only while its groups let it out, and as its behaviour has it."""
+
+    async def sent(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any], request_id: str) -> faults.Response:
+        guest = behind(path, query)
+        if guest is None:
+            return await dispatch(method, path, headers, body, query, request_id)
+        agent, name, part = guest
+        body, nowhere = agent.arriving(name, part, body)
+        if nowhere:
+            # Packets that go nowhere have no answer; what comes nearest is one that says to try again.
+            return faults.answer("s3", headers, faults.Fault("", "before", code="NoWayOut", status=503, message=nowhere))
+        answer = await dispatch(method, path, headers, body, query, request_id)
+        if method == "PUT" and part and answer[0] == 200:
+            agent.accepted(name, part)
+        return answer
+
+    return sent
 
 
 def _logged(dispatch: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,17 @@ def _subject(resource: dict[str, Any], physical: dict[str, str]) -> str | None:
     return physical.get(bucket["Ref"]) if isinstance(bucket, dict) and "Ref" in bucket else None
 
 
+def _policy(iam: Any, arn: str) -> str:
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    return json.dumps(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
+
+
+def _document_is_whole(ssm: Any, name: str) -> bool:
+    """Whether its content is what its hash says, with every parameter of the template filled in."""
+    content = ssm.get_document(Name=name)["Content"]
+    return ssm.describe_document(Name=name)["Document"]["Hash"] == hashlib.sha256(content.encode()).hexdigest() and "${" not in content
+
+
 Look = Callable[[Callable[[str], Any], str], bool]
 
 _CHECKS: dict[str, dict[str, Look]] = {
@@ -57,6 +70,13 @@ _CHECKS: dict[str, dict[str, Look]] = {
     },
     "AWS::Logs::LogGroup": {"RetentionInDays": lambda c, g: bool(c("logs").describe_log_groups(logGroupNamePrefix=g)["logGroups"][0].get("retentionInDays"))},
     "AWS::CloudWatch::Alarm": {"AlarmActions": lambda c, a: bool(c("cloudwatch").describe_alarms(AlarmNames=[a])["MetricAlarms"][0].get("AlarmActions"))},
+    "AWS::IAM::ManagedPolicy": {"PolicyDocument": lambda c, p: "Deny" in _policy(c("iam"), p)},
+    "AWS::IAM::Role": {
+        "MaxSessionDuration": lambda c, r: c("iam").get_role(RoleName=r)["Role"]["MaxSessionDuration"] >= 3600,
+        "AssumeRolePolicyDocument": lambda c, r: bool(c("iam").get_role(RoleName=r)["Role"]["AssumeRolePolicyDocument"]["Statement"]),
+        "Policies": lambda c, r: bool(c("iam").list_role_policies(RoleName=r)["PolicyNames"]),
+    },
+    "AWS::SSM::Document": {"Content": lambda c, d: _document_is_whole(c("ssm"), d)},
     "AWS::SSM::Parameter": {"Value": lambda c, p: bool(c("ssm").get_parameter(Name=p)["Parameter"]["Value"])},
     "AWS::Serverless::Function": {
         "ReservedConcurrentExecutions": lambda c, f: "ReservedConcurrentExecutions" in c("lambda").get_function_concurrency(FunctionName=f),

@@ -26,16 +26,20 @@ def main() -> None:
 
 
 def _install(settings: dict[str, Any]) -> None:
-    from . import calls, cloudformation, ec2, iam, joint, snapshots, stepfunctions, storage
+    from . import agents, calls, cloudformation, ec2, iam, joint, multipart, sessions, snapshots, ssm, stepfunctions, storage
     from .admin import Admin
 
     calls.write_to(Path(settings["dir"]) / "calls.jsonl")
-    joint.install()
+    joint.install(agents.behind)
     iam.install()
     ec2.install()
+    agents.install(settings["memoryMiB"])
+    ssm.install()
+    sessions.install()
     snapshots.install(settings["snapshotSeconds"])
     stepfunctions.install(settings["timeoutScale"])
     storage.install()
+    multipart.install()
     cloudformation.install()
     Admin(settings["endpoint"], lambda account: _account(settings, account)).install()
 
@@ -43,12 +47,14 @@ def _install(settings: dict[str, Any]) -> None:
 def _account(settings: dict[str, Any], account: str) -> dict[str, Any]:
     """Deploys the stack in an account, checks that nothing was dropped, makes targets, and says what is where."""
     from . import readback, targets
-    from .deploy import REGION, client, deploy
+    from .deploy import REGION, Collector, client, deploy
 
     endpoint, template = settings["endpoint"], Path(settings["template"])
     # The local cloud speaks plain HTTP on loopback.
     parameters = {"RequireTls": "false", **dict(pair.split("=", 1) for pair in settings["parameters"])}
-    outputs = deploy(endpoint, account, template, Path(settings["binaries"]), parameters)
+    binaries = Path(settings["binaries"])
+    collector = Collector(Path(settings["collector"] or binaries / "collector"), settings["collectorArguments"])
+    outputs = deploy(endpoint, account, template, binaries, parameters, collector)
     readback.check(endpoint, account, template)
     key = client(endpoint, account, "kms").get_public_key(KeyId=outputs["SigningKeyArn"])["PublicKey"]
     pem = Path(settings["dir"]) / f"cordon-signing-key-{account}.pem"

@@ -1,5 +1,5 @@
-"""Step Functions where ministack differs from AWS: Parallel in JSONata, variables, limits, time-outs, stopping, and
-the log of (and the faults for) the Lambda invocations that the engine makes by itself."""
+"""Step Functions where ministack differs from AWS: Parallel in JSONata, variables, limits, time-outs, stopping, time as
+the steps see it where waits are shortened, and the log of (and the faults for) the Lambda invocations that the engine makes by itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import random
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import ministack.core.lambda_runtime as lambda_runtime
@@ -29,6 +30,7 @@ class Stopped(_ExecutionError):
 def install(timeout_scale: float) -> None:
     require(lambda_runtime, "_PROVIDED_POLL")
     lambda_runtime._PROVIDED_POLL = 0.002  # 50 ms for each invocation otherwise
+    replace(engine, "_scaled_sleep", _time_passes)
     replace(engine, "_run_parallel_branches", _parallel)
     replace(engine, "_apply_output_path", _succeed_output)
     replace(engine, "_apply_state_assign", _assign_at_once)
@@ -48,6 +50,20 @@ def install(timeout_scale: float) -> None:
     replace(lambda_svc, "_execute_function_with_config_scope", _recorded)
 
 
+# How far the clock of this execution (or branch) is ahead of ours, in seconds, since its waits were shortened. Steps decide
+# by the time at which a state was entered: so a wait of three minutes is one to them, however short it was here.
+_ahead: contextvars.ContextVar[float] = contextvars.ContextVar("ahead", default=0.0)
+
+
+def _time_passes(sleep: Any) -> Any:
+    def wait(seconds: float) -> None:
+        began = time.monotonic()
+        sleep(seconds)
+        _ahead.set(_ahead.get() + max(0.0, seconds - (time.monotonic() - began)))
+
+    return wait
+
+
 def _jsonata(state: dict[str, Any], context: Any) -> bool:
     return engine._state_query_language(state, context) == "JSONata"
 
@@ -62,6 +78,8 @@ def _parallel(original: Any) -> Any:
         results: list[Any] = [None] * len(state["Branches"])
         errors: list[Any] = [None] * len(state["Branches"])
 
+        ahead = [0.0] * len(state["Branches"])
+
         def branch(index: int, machine: dict[str, Any]) -> None:
             own = {**context, "variables": dict(context["variables"])}
             try:
@@ -70,12 +88,14 @@ def _parallel(original: Any) -> Any:
                 errors[index] = error
             except Exception as error:  # an engine's own mistake must end the execution, not hang it
                 errors[index] = _ExecutionError("States.BranchFailed", str(error))
+            ahead[index] = _ahead.get()
 
         threads = [threading.Thread(target=contextvars.copy_context().run, args=(branch, i, b), daemon=True) for i, b in enumerate(state["Branches"])]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        _ahead.set(max(ahead))
         for error in errors:
             if error:
                 raise error
@@ -112,6 +132,8 @@ def _task(original: Any, scale: float) -> Any:
 
     def run(state: dict[str, Any], raw: Any, execution: Any, context: Any) -> Any:
         _still_running(execution)
+        entered = datetime.now(timezone.utc) + timedelta(seconds=_ahead.get())
+        context["State"]["EnteredTime"] = entered.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if _jsonata(state, context):
             fields = {k: engine._jsonata_state_field(state, k, "number", raw, context) * scale for k in ("TimeoutSeconds", "HeartbeatSeconds") if k in state}
             state = {**state, **fields}

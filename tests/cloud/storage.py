@@ -1,19 +1,29 @@
-"""S3: what a bucket policy sees of a conditional or locked write, and the checksum that S3 makes itself."""
+"""S3: what a policy sees of a write, the checksum and the key that S3 uses by itself, and how strict a presigned URL is."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import ministack.app as app
 import ministack.core.iam_actions as iam_actions
+import ministack.core.iam_evaluator as evaluator
 import ministack.services.s3 as s3
+from awscrt import checksums
+from ministack.core import responses
 
-from .patching import replace
+from .patching import replace, require
+
+Answer = tuple[int, dict[str, str], bytes]
 
 
 def install() -> None:
+    require(app, "AUTH")
     replace(iam_actions, "s3_service_context", _conditions_of_a_write)
     replace(iam_actions, "s3_additional_checks", _versions_in_a_batch)
+    replace(s3, "_crc64nvme", lambda original: checksums.crc64nvme)  # in pure Python, 256 MiB would take minutes
     replace(s3, "_resolve_object_checksums", _checksum_by_default)
+    replace(s3, "_verify_presigned_sigv4", _every_header_signed)
+    replace(s3, "_dispatch", _as_the_caller_may)
 
 
 def _conditions_of_a_write(original: Any) -> Any:
@@ -49,9 +59,63 @@ def _checksum_by_default(original: Any) -> Any:
     """S3 stores a CRC64NVME where the client sends no checksum."""
 
     def resolve(body: bytes, headers: Any) -> Any:
-        checksums, error = original(body, headers)
-        if not checksums and not error:
-            checksums = {"CRC64NVME": s3._compute_s3_checksum("CRC64NVME", body)}
-        return checksums, error
+        found, error = original(body, headers)
+        if not found and not error:
+            found = {"CRC64NVME": s3._compute_s3_checksum("CRC64NVME", body)}
+        return found, error
 
     return resolve
+
+
+def _every_header_signed(original: Any) -> Any:
+    """Who holds a presigned URL can add nothing to it: each `x-amz-` header and Content-MD5 must have been signed [facts 50]."""
+
+    def verify(method: str, path: str, headers: dict[str, str], query: dict[str, Any]) -> Any:
+        error = original(method, path, headers, query)
+        if error is None and (signed := s3._qp(query, "X-Amz-SignedHeaders")):
+            added = [name for name in headers if (name.startswith("x-amz-") or name == "content-md5") and name not in signed.lower().split(";")]
+            if added:
+                return s3._error("AccessDenied", f"There were headers present in the request which were not signed: {', '.join(sorted(added))}", 403, path)
+        return error
+
+    return verify
+
+
+def _as_the_caller_may(original: Any) -> Any:
+    """What S3 asks of a caller besides the right to the action: to use the key that encrypts, and to know what is there."""
+
+    def dispatch(method: str, bucket: str, key: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Answer:
+        caller = s3._request_access_key(method, key, headers, query, body) if app.AUTH and key else ""
+        if caller and (refused := _without_the_key(caller, method, bucket, key, headers, query)):
+            return refused
+        if method == "PUT" and key and "transfer-encoding" in headers and "x-amz-decoded-content-length" not in headers:
+            return s3._error("MissingContentLength", "You must provide the Content-Length HTTP header.", 411, f"/{bucket}/{key}")
+        answer: Answer = original(method, bucket, key, headers, body, query)
+        # Who may not list a bucket is not told what it lacks.
+        if caller and answer[0] == 404 and method in ("GET", "HEAD") and "uploadId" not in query and bucket in s3._buckets:
+            if evaluator.enforce(caller, "s3:ListBucket", "s3", responses.get_region(), resource_arn=f"arn:aws:s3:::{bucket}"):
+                return s3._error("AccessDenied", "Access Denied", 403, f"/{bucket}/{key}")
+        return answer
+
+    return dispatch
+
+
+def _without_the_key(caller: str, method: str, bucket: str, key: str, headers: dict[str, str], query: dict[str, Any]) -> Answer | None:
+    """The refusal where the caller may not use the KMS key: to write an object, to fill an upload (both ways), to read."""
+    if method == "PUT" and not query.keys() & {"retention", "tagging", "legal-hold", "acl"} and "partNumber" not in query:
+        encryption, actions = {**s3._bucket_default_sse_headers(bucket), **headers}, ("GenerateDataKey",)
+    elif method == "POST" and "uploads" in query:
+        encryption, actions = {**s3._bucket_default_sse_headers(bucket), **headers}, ("GenerateDataKey",)
+    elif upload := s3._multipart_uploads.get(s3._qp(query, "uploadId")) if method in ("PUT", "POST") else None:
+        encryption, actions = upload["preserved_headers"], ("GenerateDataKey", "Decrypt")
+    elif method in ("GET", "HEAD") and not query.keys() & {"retention", "tagging", "legal-hold", "acl", "uploadId"}:
+        found = (s3._buckets.get(bucket) or {}).get("objects", {}).get(key)
+        encryption, actions = (found or {}).get("preserved_headers", {}), ("Decrypt",)
+    else:
+        return None
+    arn = encryption.get("x-amz-server-side-encryption-aws-kms-key-id")
+    for action in actions if arn else ():
+        if denied := evaluator.enforce(caller, f"kms:{action}", "kms", responses.get_region(), resource_arn=arn):
+            who = getattr(denied, "principal_arn", "the caller")
+            return s3._error("AccessDenied", f"User: {who} is not authorized to perform: kms:{action} on resource: {arn}", 403, f"/{bucket}/{key}")
+    return None

@@ -1,107 +1,15 @@
-"""The local cloud is as strict as AWS where the emulators below it are too kind.
-
-One server for the session; each test has an account of its own, so that order does not matter.
-"""
+"""The local cloud is as strict as AWS where the emulators below it are too kind."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
 import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Account:
-    """One deployed account and its clients."""
-
-    def __init__(self, about: dict[str, Any]) -> None:
-        self.about = about
-
-    def __call__(self, service: str, **credentials: str) -> Any:
-        keys = credentials or {"aws_access_key_id": self.about["accessKeyId"], "aws_secret_access_key": self.about["secretAccessKey"]}
-        config = Config(retries={"max_attempts": 0}, signature_version="s3v4" if service == "s3" else None)
-        return boto3.client(service, endpoint_url=self.about["endpoint"], region_name=self.about["region"], config=config, **keys)
-
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        return ask(self.about["endpoint"], path, {"account": self.about["accountId"], **(body or {})})
-
-    def calls(self) -> list[dict[str, Any]]:
-        with urllib.request.urlopen(f"{self.about['endpoint']}/_cordon/calls?account={self.about['accountId']}") as answer:
-            return json.load(answer)
-
-    def machine(self, name: str, definition: dict[str, Any]) -> str:
-        """A state machine, with a role that exists."""
-        iam = self("iam")
-        trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "states.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
-        role = iam.create_role(RoleName=f"{name}-role", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
-        return self("stepfunctions").create_state_machine(name=name, definition=json.dumps({"QueryLanguage": "JSONata", **definition}), roleArn=role)["stateMachineArn"]
-
-    def execution(self, definition: dict[str, Any], given: Any = None) -> dict[str, Any]:
-        """Runs a state machine to its end."""
-        sfn = self("stepfunctions")
-        execution = sfn.start_execution(stateMachineArn=self.machine("tested", definition), input=json.dumps(given or {}))["executionArn"]
-        return until(lambda: ended(sfn, execution))
-
-
-def ask(endpoint: str, path: str, body: dict[str, Any]) -> Any:
-    request = urllib.request.Request(f"{endpoint}/_cordon/{path}", json.dumps(body).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
-def ended(sfn: Any, execution: str) -> dict[str, Any] | None:
-    look = sfn.describe_execution(executionArn=execution)
-    return None if look["status"] == "RUNNING" else look
-
-
-def until(look: Callable[[], Any], seconds: float = 20) -> Any:
-    begun = time.monotonic()
-    while time.monotonic() - begun < seconds:
-        if seen := look():
-            return seen
-        time.sleep(0.02)
-    pytest.fail(f"nothing was seen within {seconds} s")
-
-
-def refused(call: Callable[[], Any]) -> str:
-    """The error code that a call is refused with."""
-    with pytest.raises(ClientError) as error:
-        call()
-    return error.value.response["Error"]["Code"]
-
-
-@pytest.fixture(scope="session")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("cloud")
-    command = [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(folder), "--binaries", str(ROOT / "target" / "debug"), "--wait-scale", "1", "--snapshot-seconds", "0.4"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT / "tests"), "PATH": "/usr/bin:/bin"}, stdin=subprocess.PIPE, stdout=log, stderr=log)
-    try:
-        description = folder / "cloud.json"
-        until(lambda: description.exists() or process.poll() is not None, 60)
-        assert description.exists(), (folder / "log").read_text()
-        yield json.loads(description.read_text())["endpoint"]
-    finally:
-        process.terminate()
-        assert process.wait(timeout=20) == 0, "the cloud must end cleanly"
-        assert not description.exists(), "cloud.json must go with the cloud"
-
-
-@pytest.fixture
-def account(endpoint: str) -> Account:
-    return Account(ask(endpoint, "accounts", {}))
+from .harness import Account, ask, refused, until
 
 
 def test_the_groups_of_an_instance_with_several_interfaces_cannot_be_changed_at_once(account: Account) -> None:

@@ -27,6 +27,7 @@ pub struct World {
     pub sfn: aws_sdk_sfn::Client,
     /// Systems Manager, where the policy is.
     pub ssm: aws_sdk_ssm::Client,
+    config: aws_config::SdkConfig,
 }
 
 /// How an execution ended.
@@ -73,6 +74,7 @@ impl World {
             s3: aws_sdk_s3::Client::new(&config),
             sfn: aws_sdk_sfn::Client::new(&config),
             ssm: aws_sdk_ssm::Client::new(&config),
+            config,
             deployment,
         }
     }
@@ -216,6 +218,41 @@ impl World {
     pub async fn is_contained(&self, instance: &str) -> bool {
         let roles = self.group_roles(instance).await;
         !roles.is_empty() && roles.iter().all(|roles| roles == &["isolation"])
+    }
+
+    /// Whether an instance's metadata service is on.
+    pub async fn metadata_answers(&self, instance: &str) -> bool {
+        let described = self.ec2.describe_instances().instance_ids(instance).send().await;
+        let Ok(described) = described else { stop("the instance cannot be described") };
+        let mut found = described.reservations().iter().flat_map(aws_sdk_ec2::types::Reservation::instances);
+        let options = found.next().and_then(|instance| instance.metadata_options());
+        options.is_none_or(|options| options.http_endpoint().is_none_or(|state| state.as_str() != "disabled"))
+    }
+
+    /// Makes the guest of an instance behave as `behaviour` says; gives what is known of its last command.
+    pub fn guest(&self, instance: &str, behaviour: &Value) -> Value {
+        let mut body = behaviour.clone();
+        if let Some(fields) = body.as_object_mut() {
+            fields.insert("instance".to_owned(), json!(instance));
+        }
+        self.ask("guest", &body)
+    }
+
+    /// What instance metadata would hand out for an instance's role.
+    pub fn credentials(&self, instance: &str) -> Value {
+        self.ask("credentials", &json!({"instance": instance}))
+    }
+
+    /// Whether somebody with these credentials may list the account's buckets.
+    pub async fn may_list_buckets(&self, credentials: &Value) -> bool {
+        let text = |field: &str| credentials.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let given = Credentials::new(text("accessKeyId"), text("secretAccessKey"), Some(text("sessionToken")), None, "taken");
+        let config = aws_sdk_s3::config::Builder::from(&self.config).credentials_provider(given).build();
+        match aws_sdk_s3::Client::from_conf(config).list_buckets().send().await {
+            Ok(_) => true,
+            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 403) => false,
+            Err(error) => stop(&format!("buckets could be neither listed nor not: {error:?}")),
+        }
     }
 
     /// How many snapshots a case has, whatever their state.

@@ -1,6 +1,10 @@
 //! Reads a case: from the bucket, or from the folder of a downloaded one.
+//!
+//! INVARIANT: objects are digested as they pass, so that an image of any size takes no more memory than a record.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use aws_sdk_s3::Client;
@@ -13,6 +17,7 @@ use incident::{CaseId, case};
 use jiff::Timestamp;
 
 use crate::Error;
+use crate::digests::Digests;
 
 /// How many objects are read at once.
 const AT_ONCE: usize = 16;
@@ -48,17 +53,21 @@ pub(crate) async fn from_bucket(s3: &Client, bucket: &str, case: &CaseId) -> Res
 
 async fn read(s3: &Client, bucket: &str, key: String, name: String, versions: Vec<String>) -> Result<(String, Found), Error> {
     match s3.get_object().bucket(bucket).key(key).send().await {
-        Ok(answer) => {
+        Ok(mut answer) => {
             let lock = answer.object_lock_mode().zip(answer.object_lock_retain_until_date()).and_then(|(mode, until)| {
                 let mode = if *mode == ObjectLockMode::Compliance { LockMode::Compliance } else { LockMode::Governance };
                 Some(Retention { mode, until: Timestamp::from_second(until.secs()).ok()? })
             });
-            let bytes = answer.body.collect().await.map_err(Error::aws("s3:GetObject"))?.to_vec();
-            Ok((name, Found { bytes, versions, lock }))
+            let mut digests = Digests::of(&name);
+            while let Some(chunk) = answer.body.next().await {
+                digests.update(&chunk.map_err(Error::aws("s3:GetObject"))?);
+            }
+            Ok((name, Found { versions, lock, ..digests.finish() }))
         }
         // Behind a delete marker there is nothing to read; its versions tell.
         Err(error) if error.as_service_error().is_some_and(aws_sdk_s3::operation::get_object::GetObjectError::is_no_such_key) => {
-            Ok((name, Found { bytes: Vec::new(), versions, lock: None }))
+            let digests = Digests::of(&name);
+            Ok((name, Found { versions, ..digests.finish() }))
         }
         Err(error) => Err(Error::aws("s3:GetObject")(error)),
     }
@@ -77,8 +86,21 @@ pub(crate) fn from_folder(folder: &Path) -> Result<Objects, Error> {
             }
         } else if kind.is_file() {
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-            objects.insert(name, Found { bytes: std::fs::read(&path).map_err(unreadable)?, ..Found::default() });
+            let found = read_file(&path, &name).map_err(unreadable)?;
+            objects.insert(name, found);
         }
     }
     Ok(objects)
+}
+
+fn read_file(path: &Path, name: &str) -> std::io::Result<Found> {
+    let (mut file, mut digests, mut chunk) = (File::open(path)?, Digests::of(name), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(digests.finish()),
+            Ok(count) => digests.update(chunk.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -39,6 +39,22 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// A file cannot be written.
+    #[error("{} cannot be written: {why}; name another with --output", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+    /// A file that was captured is not what it must be.
+    #[error("{file} of the case cannot be used: {why}")]
+    Capture {
+        /// Its name in the case.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The event is not what it must be.
     #[error("the event is {0}")]
     Event(String),
@@ -79,8 +95,8 @@ impl Error {
     /// The exit status.
     pub fn exit(&self) -> u8 {
         match self {
-            Self::Event(_) | Self::NoKey | Self::NoCase(_) | Self::Unreadable { .. } => exit::USAGE,
-            Self::Aws { .. } | Self::Deployment { .. } | Self::Key(_) | Self::Empty(_) => exit::FAILED,
+            Self::Event(_) | Self::NoKey | Self::NoCase(_) | Self::Unreadable { .. } | Self::Unwritable { .. } => exit::USAGE,
+            Self::Aws { .. } | Self::Capture { .. } | Self::Deployment { .. } | Self::Key(_) | Self::Empty(_) => exit::FAILED,
         }
     }
 }

@@ -5,10 +5,12 @@
 
 mod case;
 mod deployment;
+mod digests;
 mod error;
 mod key;
 mod output;
 mod respond;
+mod symbols;
 mod verify;
 
 use std::path::PathBuf;
@@ -58,6 +60,8 @@ enum Command {
     Respond(Respond),
     /// Check every object, both signatures and the custody chain of a case.
     Verify(Verify),
+    /// Make the symbol file by which volatility3 reads a case's memory image.
+    Symbols(Symbols),
 }
 
 #[derive(Debug, Args)]
@@ -90,11 +94,22 @@ struct Verify {
     public_key: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct Symbols {
+    /// A case id, or the folder of a downloaded case (which needs no AWS).
+    #[arg(value_name = "CASE|FOLDER")]
+    case: String,
+    /// Where to write it; by default `<kernel release>.json` in the current folder. What exists is not replaced.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
 /// Runs a command; gives the exit status.
 pub async fn run(arguments: Arguments) -> u8 {
     let result = match &arguments.command {
         Command::Respond(respond) => Box::pin(respond::run(&arguments, respond)).await,
         Command::Verify(verify) => Box::pin(verify::run(&arguments, verify)).await,
+        Command::Symbols(symbols) => Box::pin(symbols::run(&arguments, symbols)).await,
     };
     result.unwrap_or_else(|error| {
         output::complain(&error);

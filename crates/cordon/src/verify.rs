@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use incident::manifest::{ClosingManifest, EvidenceManifest, Trust};
+use incident::manifest::{ClosingManifest, DigestBy, EvidenceManifest, Trust};
 use incident::plan::{LockMode, Retention};
 use incident::text::bounded;
 use incident::verify::{Checked, Objects, Verdict, Verification, verify};
@@ -53,7 +53,7 @@ async fn deployed_key(config: &aws_config::SdkConfig, arn: &str) -> Result<Publi
 
 /// The case in a folder: what its manifests say, else the folder's name. A wrong guess fails the verification.
 fn case_of(folder: &Path, objects: &Objects) -> Option<CaseId> {
-    let bytes = |name: &str| objects.get(name).map(|found| found.bytes.as_slice());
+    let bytes = |name: &str| objects.get(name).and_then(|found| found.bytes.as_deref());
     let closing =
         bytes(layout::CLOSING_MANIFEST).and_then(|b| serde_json::from_slice::<ClosingManifest>(b).ok()).map(|m| m.case_id);
     let evidence =
@@ -63,9 +63,10 @@ fn case_of(folder: &Path, objects: &Objects) -> Option<CaseId> {
 }
 
 fn print(verification: &Verification) {
-    let width = verification.objects.iter().map(|object| object.name.len()).max().unwrap_or_default();
+    let widest = |of: fn(&Checked) -> usize| verification.objects.iter().map(of).max().unwrap_or_default();
+    let widths = (widest(|object| object.name.len()), widest(|object| trust(object).len()).max(11));
     for object in &verification.objects {
-        say(&line(object, width));
+        say(&line(object, widths));
         for problem in &object.problems {
             say(&format!("        {}", bounded(problem, 400)));
         }
@@ -73,6 +74,9 @@ fn print(verification: &Verification) {
     say(&format!("custody chain: {} lines", verification.custody_lines));
     for missing in &verification.missing {
         say(&format!("missing from the evidence: {}: {}", bounded(&missing.item, 200), bounded(&missing.reason, 400)));
+    }
+    if let Some(said) = honesty(verification) {
+        say(&said);
     }
     let complete = match verification.complete {
         Some(true) => "; the evidence is complete",
@@ -89,20 +93,39 @@ fn print(verification: &Verification) {
     say(&format!("{} ({})", coloured(&text, good), verification.case_id));
 }
 
-fn line(object: &Checked, width: usize) -> String {
+/// How far the contents of memory can be trusted, which no digest says.
+fn honesty(verification: &Verification) -> Option<String> {
+    let taken: Vec<&Checked> = verification.objects.iter().filter(|object| object.trust == Some(Trust::HostDependent)).collect();
+    let by = |by: Option<DigestBy>| taken.iter().any(|object| object.sha256_by == by && object.sha256.is_some());
+    let mut said = (!taken.is_empty())
+        .then(|| "memory was taken on the target: what is in it is only as honest as the target's kernel was".to_owned())?;
+    if by(Some(DigestBy::Collector)) {
+        said.push_str("; the SHA-256 of the image is the collector's word, which S3's checksum ties to what arrived");
+    }
+    if by(None) {
+        said.push_str("; where nobody gave a SHA-256, S3's checksum alone was compared");
+    }
+    Some(said)
+}
+
+fn line(object: &Checked, (name_width, trust_width): (usize, usize)) -> String {
     let good = object.problems.is_empty();
     let mark = coloured(if good { "ok    " } else { "BROKEN" }, good);
     let size = object.size.map_or_else(|| "-".to_owned(), |size| format!("{size} B"));
     let digest: String = object.sha256.as_deref().unwrap_or("-").chars().take(16).collect();
     let lock = object.lock.map(locked).unwrap_or_default();
-    let trust = match object.trust {
+    let (name, trust) = (bounded(&object.name, 200), trust(object));
+    format!("{mark}  {name:<name_width$}  {size:>9}  sha256 {digest}  {trust:<trust_width$}  {lock}").trim_end().to_owned()
+}
+
+fn trust(object: &Checked) -> &'static str {
+    match object.trust {
         Some(Trust::Cordon) => "by Cordon",
         Some(Trust::AsReceived) => "as received",
         Some(Trust::Aws) => "as AWS says",
+        Some(Trust::HostDependent) => "taken on the target",
         None => "",
-    };
-    let name = bounded(&object.name, 200);
-    format!("{mark}  {name:<width$}  {size:>9}  sha256 {digest}  {trust:<11}  {lock}").trim_end().to_owned()
+    }
 }
 
 fn locked(lock: Retention) -> String {

@@ -9,10 +9,11 @@ use std::process::{Command, Output};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use aws_smithy_types::base64;
+use crc_fast::CrcAlgorithm;
 use incident::evidence::ObjectRef;
-use incident::manifest::{Chain, ClosingManifest, Item, Signing, Trust};
+use incident::manifest::{Chain, ClosingManifest, DigestBy, Item, Signing, Trust};
 use incident::text::sha256;
-use incident::{CaseId, ExecutionArn, InstanceId, case, custody};
+use incident::{CaseId, ExecutionArn, InstanceId, capture, case, custody};
 use tempfile::TempDir;
 
 /// Runs `cordon` without anything of AWS's in its environment.
@@ -96,10 +97,30 @@ struct Downloaded {
     key: PathBuf,
 }
 
+/// What was taken on the target, as Seal lists it.
+struct Memory {
+    name: &'static str,
+    bytes: Vec<u8>,
+    by: DigestBy,
+}
+
+/// An image of several of the chunks in which files are read, and a small file beside it.
+fn memory() -> Vec<Memory> {
+    let image: Vec<u8> = (0..2_500_000_u32).flat_map(u32::to_le_bytes).take(2_500_001).collect();
+    vec![
+        Memory { name: capture::IMAGE, bytes: image, by: DigestBy::Collector },
+        Memory { name: "memory/volatile.json", bytes: b"{}".to_vec(), by: DigestBy::Cordon },
+    ]
+}
+
 const RECORD: &str = "records/20261124T033000.000Z-Isolate-00-001-intent.json";
 
 impl Downloaded {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(memory: &[Memory]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join(id().to_string());
         let cite = |name: &str, bytes: &[u8]| ObjectRef {
@@ -111,7 +132,14 @@ impl Downloaded {
         let record = br#"{"a":"record"}"#;
         let (chain, custody) = custody::build([(cite(RECORD, record), record.to_vec())], Chain::start());
         let objects = [(case::FINDING, b"{}".to_vec()), (RECORD, record.to_vec()), (case::CUSTODY_CLOSING, chain)];
-        let item = |(name, bytes): &(&str, Vec<u8>)| Item { object: cite(name, bytes), trust: Trust::Cordon, lock: None };
+        let item = |(name, bytes): &(&str, Vec<u8>)| Item::hashed(cite(name, bytes), Trust::Cordon, None);
+        let taken = |memory: &Memory| Item {
+            object: cite(memory.name, &memory.bytes),
+            trust: Trust::HostDependent,
+            lock: None,
+            crc64nvme: Some(base64::encode(crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &memory.bytes).to_be_bytes())),
+            sha256_by: memory.by,
+        };
         let manifest = ClosingManifest {
             schema: ClosingManifest::SCHEMA.to_owned(),
             case_id: id(),
@@ -122,7 +150,7 @@ impl Downloaded {
             reasons: Vec::new(),
             failure: None,
             evidence: None,
-            items: objects.iter().map(item).collect(),
+            items: objects.iter().map(item).chain(memory.iter().map(taken)).collect(),
             custody,
             signing: Signing { key: "arn:aws:kms:…:key/k".to_owned(), algorithm: "ECDSA_SHA_256".to_owned() },
         };
@@ -130,7 +158,8 @@ impl Downloaded {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
         let signature = pair.sign(&SystemRandom::new(), &manifest).unwrap().as_ref().to_vec();
         let signed = [(case::CLOSING_MANIFEST, manifest), (case::CLOSING_SIGNATURE, signature)];
-        for (name, bytes) in objects.into_iter().chain(signed) {
+        let memory = memory.iter().map(|memory| (memory.name, memory.bytes.clone()));
+        for (name, bytes) in objects.into_iter().chain(signed).chain(memory) {
             let path = root.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
@@ -203,6 +232,56 @@ fn what_was_done_to_a_downloaded_case_is_named_and_ends_with_1() {
         assert!(text.lines().any(|line| line.starts_with("BROKEN") && line.contains(name)), "{name} must be named: {text}");
         assert!(text.contains("NOT VERIFIED"), "{text}");
     }
+}
+
+#[test]
+fn memory_is_checked_by_both_digests_and_told_as_taken_on_the_target() {
+    let case = Downloaded::with(&memory());
+    let output = case.verify(&case.key, &[]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    let line = |name: &str| text.lines().find(|line| line.contains(name)).unwrap_or_default();
+    for taken in memory() {
+        assert!(line(taken.name).starts_with("ok") && line(taken.name).contains("taken on the target"), "{text}");
+    }
+    assert!(line(case::FINDING).contains("by Cordon"), "{text}");
+    let honest = line("only as honest as the target's kernel");
+    assert!(honest.contains("the SHA-256 of the image is the collector's word"), "{text}");
+    assert!(!said(&Downloaded::new().verify(&case.key, &[])).contains("honest"), "of a case without memory nothing is said");
+
+    for taken in memory() {
+        for at in [0, taken.bytes.len() / 2, taken.bytes.len() - 1] {
+            let case = Downloaded::with(&memory());
+            let mut bytes = taken.bytes.clone();
+            bytes[at] ^= 1;
+            fs::write(case.root().join(taken.name), bytes).unwrap();
+            let output = case.verify(&case.key, &[]);
+            let text = said(&output);
+            assert_eq!(output.status.code(), Some(1), "{} at {at}: {text}", taken.name);
+            assert!(text.lines().any(|line| line.starts_with("BROKEN") && line.contains(taken.name)), "{text}");
+            assert!(text.contains("S3's checksum"), "both digests must tell: {text}");
+        }
+    }
+}
+
+/// With less memory than the image is large: an image is read in chunks, never as a whole.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_image_that_is_larger_than_memory_is_checked_all_the_same() {
+    const LIMIT_KIB: u64 = 600_000;
+    let case = Downloaded::with(&[Memory { name: capture::IMAGE, bytes: Vec::new(), by: DigestBy::Collector }]);
+    // Without bytes of its own, since it is sparse.
+    let image = fs::File::options().write(true).open(case.root().join(capture::IMAGE)).unwrap();
+    image.set_len(LIMIT_KIB * 1024 + 1).unwrap();
+    let (root, key) = (case.root(), &case.key);
+    let script = format!("ulimit -v {LIMIT_KIB}; exec \"$0\" verify \"$1\" --public-key \"$2\"");
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(script).arg(env!("CARGO_BIN_EXE_cordon")).arg(root).arg(key).env_clear();
+    let output = command.output().unwrap();
+    let text = said(&output);
+    let size = format!("{} B", LIMIT_KIB * 1024 + 1);
+    assert_eq!(output.status.code(), Some(1), "it must end by itself, not for want of memory: {text}");
+    assert!(text.lines().any(|line| line.starts_with("BROKEN") && line.contains(&size)), "it must be read to its end: {text}");
 }
 
 #[test]

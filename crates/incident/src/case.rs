@@ -69,6 +69,12 @@ pub fn first_case(instance: &InstanceId) -> String {
     format!("targets/{instance}.json")
 }
 
+/// Which instance one of the places for denials on a role is claimed for. IAM is global and a bucket may serve several
+/// accounts, so that the account is part of the key.
+pub fn role_slot(account: &str, role: &str, slot: u8) -> String {
+    format!("roles/{}/{}/{slot}.json", key_segment(account), key_segment(role))
+}
+
 /// The folder of the brake's marks, one for each target that was contained without a person.
 pub const BRAKE: &str = "work/brake/";
 

@@ -43,7 +43,8 @@ impl Missing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ContainmentStatus {
-    /// Every interface was read back in its isolation group, and that group was read back without rules.
+    /// Every interface was read back in its isolation group, and that group was read back without rules; or in the collection
+    /// group of the plan's path, and that group was read back with the path's rules alone.
     Contained,
     /// Some interfaces were, some were not.
     PartlyContained,
@@ -63,6 +64,8 @@ pub enum ContainmentStatus {
 pub enum InterfaceStatus {
     /// Read back in its isolation group alone.
     Cut,
+    /// Read back in the collection group alone, which lets nothing out but what memory is collected through.
+    PathOnly,
     /// Read back in other groups.
     Open,
     /// Read back in the conversion group, whose own rules were revoked: nothing passes, but a person must look.
@@ -199,6 +202,158 @@ pub struct Preserved {
     /// What will not come, as `snapshot:vol-…`.
     pub missing: Vec<Missing>,
     /// The failure that ended the wait, where one did.
+    pub failure: Option<Failure>,
+}
+
+/// How a capture of memory stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CaptureStatus {
+    /// Under way: look again.
+    Running,
+    /// The whole image is in the case, and what S3 says of it is what the collector said.
+    Captured,
+    /// What came of the image is in the case, but it is not whole, or nobody can say that it is.
+    Partial,
+    /// There is no image.
+    NotCaptured,
+}
+
+/// What one look at the capture of memory says, and what it ended with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Capture {
+    /// The verdict.
+    pub status: CaptureStatus,
+    /// How long to wait before the next look; 0 when there is none.
+    pub pause_seconds: u32,
+    /// How far it has come, for the next look; absent once it has ended.
+    pub progress: Option<crate::capture::Progress>,
+    /// The image, where there is one.
+    pub image: Option<Image>,
+    /// What came beside the image.
+    pub files: Vec<CapturedFile>,
+    /// Why it was not, or not wholly, captured; empty where it was.
+    pub reason: String,
+    /// The failure that ended the capture, where one did.
+    pub failure: Option<Failure>,
+}
+
+/// The image of the target's memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Image {
+    /// Its full key.
+    pub key: String,
+    /// Its version.
+    pub version_id: String,
+    /// Its size in bytes, as S3 says.
+    pub size: u64,
+    /// How many parts it was uploaded in.
+    pub parts: u32,
+    /// S3's own CRC-64/NVME of the whole object, in Base64 [facts 52]; absent where S3 gave none.
+    pub crc64nvme: Option<String>,
+    /// Its SHA-256 in hexadecimal: the collector's word, taken on the target.
+    pub sha256: Option<String>,
+    /// Its format: `lime`.
+    pub format: String,
+    /// What it was read from: `/proc/kcore`; empty where the collector did not say.
+    pub source: String,
+}
+
+/// A small file that the collector took beside the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CapturedFile {
+    /// Its full key.
+    pub key: String,
+    /// Its version.
+    pub version_id: String,
+    /// Its size in bytes, as S3 says.
+    pub size: u64,
+}
+
+/// Whether nothing is open any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LockdownStatus {
+    /// Every interface was read back in its isolation group without rules, and the metadata service as off.
+    LockedDown,
+    /// Something of it was.
+    Partly,
+    /// Nothing of it was.
+    NotLockedDown,
+    /// Deliberately not done: the network was not cut either.
+    Withheld,
+    /// There is nothing to lock down.
+    NothingToLock,
+    /// It could not be read back.
+    Unknown,
+}
+
+/// What Lockdown did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Lockdown {
+    /// The verdict.
+    pub status: LockdownStatus,
+    /// Each interface.
+    pub interfaces: Vec<InterfaceOutcome>,
+    /// Whether the metadata service was read back as off.
+    pub metadata_off: bool,
+    /// When everything was read back.
+    pub read_back_at: Option<Timestamp>,
+    /// What could not be done, one sentence each.
+    pub reasons: Vec<String>,
+    /// What remains.
+    pub risks: Vec<Risk>,
+    /// The failure that ended the step, where one did.
+    pub failure: Option<Failure>,
+}
+
+/// What is denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DenialScope {
+    /// Everything but what Systems Manager's agent needs.
+    AllButSystemsManager,
+    /// Everything.
+    All,
+}
+
+/// Whether the target's role sessions are denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DenialStatus {
+    /// Read back as denied, for this target alone.
+    Denied,
+    /// Not denied: the reasons and risks say why and what to do.
+    NotDenied,
+    /// The target has no role.
+    NothingToDeny,
+    /// Deliberately not denied.
+    Withheld,
+    /// It could not be read back.
+    Unknown,
+}
+
+/// What `DenyCredentials` did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Denial {
+    /// The verdict.
+    pub status: DenialStatus,
+    /// What is denied.
+    pub scope: DenialScope,
+    /// The role's ARN, where there is one.
+    pub role: Option<String>,
+    /// When it was read back.
+    pub read_back_at: Option<Timestamp>,
+    /// What could not be done, one sentence each.
+    pub reasons: Vec<String>,
+    /// What remains.
+    pub risks: Vec<Risk>,
+    /// The failure that ended the step, where one did.
     pub failure: Option<Failure>,
 }
 

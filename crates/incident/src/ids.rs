@@ -101,6 +101,10 @@ string_id!(
     VpcId, "a VPC id (`vpc-` and 8 or 17 hexadecimal digits)", |v| is_ec2_id(v, "vpc-")
 );
 string_id!(
+    /// A prefix list, `pl-…`.
+    PrefixListId, "a prefix list id (`pl-` and 8 or 17 hexadecimal digits)", |v| is_ec2_id(v, "pl-")
+);
+string_id!(
     /// The ARN of one execution of the state machine; it names the account and the Region that Cordon answers for.
     ExecutionArn, "the ARN of a Step Functions execution", is_execution_arn
 );

@@ -4,6 +4,7 @@
 //! Everything is data, parsing and pure functions, so that this crate's tests run in seconds.
 
 pub mod before;
+pub mod capture;
 pub mod case;
 pub mod claim;
 pub mod custody;
@@ -17,6 +18,7 @@ pub mod policy;
 pub mod record;
 pub mod report;
 pub mod risk;
+pub mod said;
 pub mod text;
 pub mod timeline;
 pub mod triage;
@@ -24,5 +26,5 @@ pub mod verify;
 pub mod visit;
 
 pub use fault::{Classify, Fault};
-pub use ids::{CaseId, ExecutionArn, GroupId, InstanceId, InterfaceId, SnapshotId, VolumeId, VpcId};
+pub use ids::{CaseId, ExecutionArn, GroupId, InstanceId, InterfaceId, PrefixListId, SnapshotId, VolumeId, VpcId};
 pub use visit::Visit;

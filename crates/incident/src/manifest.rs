@@ -3,10 +3,14 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Containment, Failure, Missing, ObjectRef, SnapshotLook, Taken};
+use crate::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missing, ObjectRef, SnapshotLook, Taken};
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::plan::Retention;
 use crate::risk::Risk;
+
+/// The largest object below `memory/` that Seal hashes itself, in bytes: what a function with a third of a processor streams
+/// from S3 within its two minutes, also at a fifth of the usual speed. Of a larger one the collector gives the SHA-256.
+pub const MOST_HASHED: u64 = 512 << 20;
 
 /// How far an item can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,18 +22,52 @@ pub enum Trust {
     AsReceived,
     /// What AWS's control plane says.
     Aws,
+    /// Taken on the target, through its own kernel: whoever owns the target may have falsified it [facts 63].
+    HostDependent,
+}
+
+/// Who computed a SHA-256.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DigestBy {
+    /// Cordon's own function, over what S3 has.
+    #[default]
+    Cordon,
+    /// The collector on the target: the target's word. S3's checksum ties what S3 has to what the collector read.
+    Collector,
+}
+
+impl DigestBy {
+    /// Whether it is what an item without a word about it means.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_cordon(&self) -> bool {
+        *self == Self::Cordon
+    }
 }
 
 /// One object of the case.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Item {
-    /// The object.
+    /// The object. Its SHA-256 is empty where nobody computed one: then it is missing by name as well.
     pub object: ObjectRef,
     /// How far to trust it.
     pub trust: Trust,
     /// Its Object Lock as S3 tells it; absent where there is none.
     pub lock: Option<Retention>,
+    /// S3's own CRC-64/NVME of the whole object, in Base64 [facts 52]; only of what the target uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc64nvme: Option<String>,
+    /// Who computed the SHA-256.
+    #[serde(default, skip_serializing_if = "DigestBy::is_cordon")]
+    pub sha256_by: DigestBy,
+}
+
+impl Item {
+    /// An object that Cordon hashed itself.
+    pub fn hashed(object: ObjectRef, trust: Trust, lock: Option<Retention>) -> Self {
+        Self { object, trust, lock, crc64nvme: None, sha256_by: DigestBy::Cordon }
+    }
 }
 
 /// The chain over the records.
@@ -82,6 +120,12 @@ pub struct EvidenceManifest {
     pub missing: Vec<Missing>,
     /// How contained the target was.
     pub containment: Option<Containment>,
+    /// Whether its role sessions were denied.
+    pub denial: Option<Denial>,
+    /// How the capture of its memory ended.
+    pub memory: Option<Capture>,
+    /// Whether anything of it was still open.
+    pub lockdown: Option<Lockdown>,
     /// The snapshots.
     pub snapshots: Vec<SealedSnapshot>,
     /// Every object of the case at the time of the seal, by key.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{CaseId, ExecutionArn, GroupId, InstanceId, InterfaceId, VolumeId, VpcId};
+use crate::ids::{CaseId, ExecutionArn, GroupId, InstanceId, InterfaceId, PrefixListId, VolumeId, VpcId};
 use crate::risk::Risk;
 
 /// Who said that something is wrong.
@@ -128,6 +128,47 @@ pub struct Target {
     pub profile: Option<String>,
     /// Whether it is a Spot instance.
     pub spot: bool,
+    /// Its processor; absent where AWS did not say, or said one that nobody has a collector for.
+    pub architecture: Option<Architecture>,
+    /// Whether it runs Windows.
+    pub windows: bool,
+    /// Its memory in MiB, from its type; absent where AWS did not say.
+    pub memory_mib: Option<u64>,
+    /// Its instance metadata options, which Lockdown changes; absent where AWS did not say.
+    pub metadata: Option<Metadata>,
+}
+
+/// A processor that there is a collector for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Architecture {
+    /// 64-bit Intel and AMD.
+    #[serde(rename = "x86_64")]
+    X86_64,
+    /// Graviton.
+    #[serde(rename = "arm64")]
+    Arm64,
+}
+
+impl Architecture {
+    /// Its name as EC2 has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+/// The instance metadata options as they were [facts 7].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Metadata {
+    /// Whether the metadata service answers at all.
+    pub enabled: bool,
+    /// Whether it asks for a session token (`IMDSv2` only).
+    pub tokens_required: bool,
+    /// How many hops its answers may take (1 to 64).
+    pub hop_limit: i32,
 }
 
 /// Which policy the plan was made from.
@@ -161,6 +202,68 @@ pub enum Cut {
     AskFirst {
         /// Why, one sentence each.
         reasons: Vec<String>,
+    },
+}
+
+/// Whether the target's memory is captured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "camelCase", deny_unknown_fields)]
+pub enum MemoryPlan {
+    /// By the collector, through Systems Manager, until [`Deadlines::memory`].
+    #[serde(rename_all = "camelCase")]
+    Capture {
+        /// What containment leaves open for it; absent where the network is not cut.
+        path: Option<CollectionPath>,
+    },
+    /// Not at all.
+    #[serde(rename_all = "camelCase")]
+    Skip {
+        /// What kind of reason.
+        because: SkipReason,
+        /// The reason, in one sentence.
+        reason: String,
+    },
+}
+
+/// Why memory is not captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SkipReason {
+    /// The policy says so.
+    Policy,
+    /// The target has no memory (any more): it is stopped or gone.
+    NoMemory,
+    /// Once it is contained, nothing would reach Systems Manager and S3.
+    NoPath,
+    /// There is no collector for its platform or processor.
+    Unsupported,
+}
+
+/// The only way out of a contained target while its memory is collected: TCP port 443 to the VPC's own endpoints [facts 14].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CollectionPath {
+    /// The one interface that keeps it: the primary one, which the agent's route leads through.
+    pub interface: InterfaceId,
+    /// The groups of the interface endpoints of Systems Manager, and of S3 where that is an interface endpoint too.
+    pub endpoints: Vec<GroupId>,
+    /// The prefix list of the S3 gateway endpoint, where that is the way to S3.
+    pub s3: Option<PrefixListId>,
+    /// Whether the S3 endpoint's policy admits the evidence bucket alone [facts 15].
+    pub evidence_bucket_only: bool,
+}
+
+/// Whether the target's role sessions are denied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "camelCase", deny_unknown_fields)]
+pub enum DenialPlan {
+    /// All but Systems Manager at first, and all of it in lock-down.
+    Deny,
+    /// Not at all.
+    #[serde(rename_all = "camelCase")]
+    Skip {
+        /// Why, in one sentence.
+        reason: String,
     },
 }
 
@@ -208,6 +311,8 @@ pub enum Disposition {
 pub struct Deadlines {
     /// When the snapshots count as not completed.
     pub snapshots: Timestamp,
+    /// When the capture of memory is given up and the path for it is closed, whatever has come by then.
+    pub memory: Timestamp,
 }
 
 /// What may be done to the target.
@@ -230,6 +335,10 @@ pub struct Plan {
     pub policy: PolicySource,
     /// Whether to cut the network.
     pub cut: Cut,
+    /// Whether to capture memory, and through what.
+    pub memory: MemoryPlan,
+    /// Whether to deny the target's credentials.
+    pub credentials: DenialPlan,
     /// How to lock the snapshots.
     pub snapshot_lock: SnapshotLock,
     /// How to lock the case file.
@@ -247,4 +356,12 @@ pub struct Plan {
 impl Plan {
     /// The schema's name.
     pub const SCHEMA: &'static str = "cordon.plan.v1";
+
+    /// What containment leaves open so that memory can be collected.
+    pub fn collection_path(&self) -> Option<&CollectionPath> {
+        match &self.memory {
+            MemoryPlan::Capture { path } => path.as_ref(),
+            MemoryPlan::Skip { .. } => None,
+        }
+    }
 }

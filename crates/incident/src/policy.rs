@@ -25,6 +25,10 @@ pub struct Policy {
     pub disposition: Disposition,
     /// The snapshots' lock and deadline.
     pub snapshots: Snapshots,
+    /// The capture of memory.
+    pub memory: Memory,
+    /// The denial of the target's credentials.
+    pub credentials: Credentials,
     /// The case file's lock.
     pub evidence: Evidence,
     /// Which imported Security Hub findings act.
@@ -76,6 +80,24 @@ pub struct Snapshots {
     pub deadline_hours: u16,
 }
 
+/// The capture of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Memory {
+    /// Whether memory is captured at all.
+    pub capture: bool,
+    /// After how many minutes (5 to 720) it is given up, and the path for it closed.
+    pub deadline_minutes: u16,
+}
+
+/// The denial of the target's credentials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Credentials {
+    /// Whether the role sessions of the target, and of nobody else, are denied.
+    pub deny: bool,
+}
+
 /// The case file's lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -113,6 +135,8 @@ impl Default for Policy {
             fan_out: 10,
             disposition: Disposition::Quarantine,
             snapshots: Snapshots::default(),
+            memory: Memory::default(),
+            credentials: Credentials::default(),
             evidence: Evidence::default(),
             security_hub: SecurityHubPolicy::default(),
             drills: Drills::default(),
@@ -135,6 +159,18 @@ impl Default for Brake {
 impl Default for Snapshots {
     fn default() -> Self {
         Self { lock_mode: LockMode::Governance, lock_days: 365, deadline_hours: 24 }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { capture: true, deadline_minutes: 240 }
+    }
+}
+
+impl Default for Credentials {
+    fn default() -> Self {
+        Self { deny: true }
     }
 }
 
@@ -172,7 +208,7 @@ impl Policy {
         };
         let value: serde_json::Value = serde_json::from_str(text).map_err(|e| error(".", &e))?;
         // serde would take a list for a structure, field by field.
-        for section in ["", "/types", "/brake", "/snapshots", "/evidence", "/securityHub", "/drills"] {
+        for section in ["", "/types", "/brake", "/snapshots", "/memory", "/credentials", "/evidence", "/securityHub", "/drills"] {
             if value.pointer(section).is_some_and(|value| !value.is_object()) {
                 let path = if section.is_empty() { "." } else { section.trim_start_matches('/') };
                 return Err(PolicyError { path: path.to_owned(), reason: "must be a JSON object".to_owned() });
@@ -196,6 +232,7 @@ impl Policy {
         range((1..=50).contains(&self.fan_out), "fanOut", "must be from 1 to 50")?;
         range((1..=36_500).contains(&self.snapshots.lock_days), "snapshots.lockDays", "must be from 1 to 36500")?;
         range((1..=72).contains(&self.snapshots.deadline_hours), "snapshots.deadlineHours", "must be from 1 to 72")?;
+        range((5..=720).contains(&self.memory.deadline_minutes), "memory.deadlineMinutes", "must be from 5 to 720")?;
         range((1..=36_500).contains(&self.evidence.days), "evidence.days", "must be from 1 to 36500")?;
         let tags: Vec<String> = self.protected_tags.iter().map(|tag| tag.key.clone()).collect();
         let lists = [
@@ -278,6 +315,10 @@ mod tests {
             (r#"{"snapshots":{"lockDays":0}}"#, "snapshots.lockDays"),
             (r#"{"snapshots":{"deadlineHours":73}}"#, "snapshots.deadlineHours"),
             (r#"{"evidence":{"days":36501}}"#, "evidence.days"),
+            (r#"{"memory":{"deadlineMinutes":4}}"#, "memory.deadlineMinutes"),
+            (r#"{"memory":{"capture":"yes"}}"#, "memory.capture"),
+            (r#"{"memory":[true,240]}"#, "memory"),
+            (r#"{"credentials":{"deny":0}}"#, "credentials.deny"),
             (r#"{"types":{"deny":[""]}}"#, "types.deny[0]"),
             (r#"{"disposition":"terminate"}"#, "disposition"),
             (r#"{"schema":"v2"}"#, "schema"),

@@ -3,12 +3,16 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Containment, ContainmentStatus, Failure, Missing, Sealed};
+use crate::evidence::{
+    Capture, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, Failure, InterfaceStatus, Lockdown, Missing,
+    Sealed,
+};
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::manifest::SealedSnapshot;
 use crate::plan::Plan;
 use crate::record::{Change, Phase, Record};
 use crate::risk::Risk;
+use crate::said::{self, Said};
 use crate::text::bounded;
 
 /// `report.json`. Text of findings and targets in it is hostile: whoever shows it must escape it.
@@ -41,6 +45,12 @@ pub struct Report {
     pub plan: Option<Plan>,
     /// How each interface ended.
     pub containment: Option<Containment>,
+    /// Whether its role sessions were denied.
+    pub denial: Option<Denial>,
+    /// How the capture of its memory ended.
+    pub memory: Option<Capture>,
+    /// Whether anything of it was still open.
+    pub lockdown: Option<Lockdown>,
     /// The snapshots.
     pub snapshots: Vec<SealedSnapshot>,
     /// What is missing from the evidence.
@@ -113,28 +123,40 @@ pub fn actions(records: &[Record]) -> Vec<Action> {
 }
 
 /// What a person must do now, the most urgent first.
-pub fn todo(
-    plan: Option<&Plan>,
-    containment: Option<&Containment>,
-    sealed: Option<&Sealed>,
-    failure: Option<&Failure>,
-) -> Vec<String> {
+pub fn todo(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, failure: Option<&Failure>) -> Vec<String> {
     let target = plan.map_or_else(|| "the target".to_owned(), |plan| plan.target.instance_id.to_string());
     let mut all = Vec::new();
-    match containment.map(|containment| containment.status) {
-        Some(ContainmentStatus::Contained) => {
-            all.push(format!("{target} stays in quarantine: decide whether to release or to terminate it"));
-        }
-        Some(ContainmentStatus::NothingToCut) => {}
+    let status = said.containment.map(|containment| containment.status);
+    match status {
+        Some(ContainmentStatus::Contained | ContainmentStatus::NothingToCut) => {}
         Some(ContainmentStatus::Withheld) => all.push(format!("decide whether to cut the network of {target}: it is still open")),
+        Some(_) if said.cut_late() => {
+            all.push(format!("check the flow logs of {target}: flows that the first cut missed may still be tracked and go on"));
+        }
         Some(_) => all.push(format!("isolate {target} by hand: not every interface was read back as cut")),
         None if plan.is_none() => {
             all.push("contain the target by hand, or start the response again: nothing has been done to it".to_owned());
         }
         None => all.push(format!("look at the interfaces of {target}: nobody knows how contained it is")),
     }
+    if let Some(left) = said.path_left() {
+        all.push(format!(
+            "close the path for memory by hand: {} can still reach Systems Manager and S3, put it into the isolation group",
+            left.id
+        ));
+    }
+    if let Some(plan) = plan {
+        all.extend(open(plan, said, &target));
+    }
     if let Some(failure) = failure {
         all.push(format!("find out why {} failed ({}): {}", failure.state, failure.error, failure.cause));
+    }
+    if let Some(plan) = plan.filter(|plan| plan.target.state.is_alive())
+        && said::uncaptured(plan, said.memory).is_some()
+    {
+        all.push(format!(
+            "capture the memory of {target} by hand before it is stopped or terminated, or decide to do without: a stop loses it"
+        ));
     }
     if plan.is_some() && sealed.is_none_or(|sealed| !sealed.complete) {
         all.push(
@@ -142,5 +164,42 @@ pub fn todo(
                 .to_owned(),
         );
     }
+    // Last, since whoever terminates it first loses what the lines above are about.
+    if status == Some(ContainmentStatus::Contained) || said.cut_late() {
+        all.push(format!("{target} stays in quarantine: decide whether to release or to terminate it"));
+    }
     all.iter().map(|line| bounded(line, 400)).collect()
+}
+
+/// What lock-down and the denial of credentials left open.
+fn open(plan: &Plan, said: Said<'_>, target: &str) -> Vec<String> {
+    let mut all = Vec::new();
+    if said::unlocked(plan, said.lockdown).is_some() {
+        // Where containment is known to be wanting, that is said already.
+        let other = |status| !matches!(status, InterfaceStatus::Cut | InterfaceStatus::PathOnly);
+        if said.lockdown.is_some_and(|lockdown| lockdown.interfaces.iter().any(|interface| other(interface.status))) {
+            all.push(format!("look at the interfaces of {target}: lock-down did not read each of them back as cut"));
+        }
+        if !said.lockdown.is_some_and(|lockdown| lockdown.metadata_off) {
+            all.push(format!("switch the instance metadata of {target} off by hand: it was not read back as off"));
+        }
+    }
+    if said::undenied(plan, said.denial).is_some() {
+        let role = said.denial.and_then(|denial| denial.role.clone()).unwrap_or_else(|| format!("the role of {target}"));
+        all.push(match said.denial.map(|denial| (denial.status, denial.scope)) {
+            Some((DenialStatus::Denied, DenialScope::AllButSystemsManager)) => {
+                format!("revoke the sessions of {role} by hand: they may still do what Systems Manager's agent needs")
+            }
+            Some((DenialStatus::Denied | DenialStatus::NothingToDeny | DenialStatus::Withheld, _)) => {
+                format!("look at the policies and sessions of {role}: the denial did not end well")
+            }
+            Some((DenialStatus::NotDenied, _)) => {
+                format!("revoke the sessions of {role} by hand: they are still good, also those taken from the target")
+            }
+            Some((DenialStatus::Unknown, _)) | None => {
+                format!("revoke the sessions of {role} by hand: nobody knows whether they are denied")
+            }
+        });
+    }
+    all
 }

@@ -24,6 +24,8 @@ pub enum RiskKind {
     SpotInterruption,
     /// Memory has not been captured.
     MemoryNotCaptured,
+    /// While memory is collected the target can reach S3, and through a gateway endpoint any bucket of the Region [facts 15].
+    S3Path,
     /// The evidence lock could not be set or is shorter than planned.
     EvidenceNotLocked,
     /// The network was deliberately not cut, and a person must decide.

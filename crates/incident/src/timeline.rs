@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::evidence::Containment;
+use crate::evidence::DenialScope;
 use crate::plan::Plan;
 use crate::record::{ChangeResult, Phase, Record};
+use crate::said::Said;
 use crate::text::bounded;
 
 /// One line.
@@ -20,7 +21,7 @@ pub struct Line {
     pub datetime: Timestamp,
     /// What that time means.
     pub timestamp_desc: String,
-    /// Where the line comes from: `finding`, `plan`, `record`, `history`, `containment`.
+    /// Where the line comes from: `finding`, `plan`, `record`, `history`, `containment`, `denial`, `lockdown`.
     pub source: String,
     /// The state, where there is one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -40,7 +41,7 @@ pub struct Entered {
 }
 
 /// The lines of a case, by time. Times that are no times are left out: they are a detector's text.
-pub fn build(plan: Option<&Plan>, containment: Option<&Containment>, records: &[Record], history: &[Entered]) -> Vec<Line> {
+pub fn build(plan: Option<&Plan>, said: Said<'_>, records: &[Record], history: &[Entered]) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(plan) = plan {
         let finding = &plan.finding;
@@ -52,17 +53,40 @@ pub fn build(plan: Option<&Plan>, containment: Option<&Containment>, records: &[
         let message = format!("case {} opened for {}", plan.case_id, plan.target.instance_id);
         lines.push(line(plan.opened, "Case opened", "plan", "Triage", plan.target.instance_id.as_str(), &message));
     }
-    if let Some((found, at)) = containment.and_then(|found| Some((found, found.read_back_at?))) {
-        let status = serde_json::to_value(found.status).ok().and_then(|status| status.as_str().map(str::to_owned));
-        let message = format!("containment read back: {}", status.unwrap_or_default());
-        lines.push(line(at, "Containment read back", "containment", "", "", &message));
-    }
+    lines.extend(read_back(said));
     lines.extend(history.iter().map(|entered| {
         line(entered.at, "State entered", "history", &entered.state, "", &format!("state {} entered", entered.state))
     }));
     lines.extend(records.iter().flat_map(of_record));
     lines.sort_by_key(|line| line.datetime);
     lines
+}
+
+/// When each step read back what it did, with its verdict.
+fn read_back(said: Said<'_>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some((found, at)) = said.containment.and_then(|found| Some((found, found.read_back_at?))) {
+        let message = format!("containment read back: {}", word(&found.status));
+        lines.push(line(at, "Containment read back", "containment", "", "", &message));
+    }
+    if let Some((found, at)) = said.denial.and_then(|found| Some((found, found.read_back_at?))) {
+        let scope = match found.scope {
+            DenialScope::All => "everything",
+            DenialScope::AllButSystemsManager => "all but Systems Manager",
+        };
+        let message = format!("denial of credentials read back: {} ({scope})", word(&found.status));
+        lines.push(line(at, "Denial read back", "denial", "", found.role.as_deref().unwrap_or_default(), &message));
+    }
+    if let Some((found, at)) = said.lockdown.and_then(|found| Some((found, found.read_back_at?))) {
+        let message = format!("lock-down read back: {}", word(&found.status));
+        lines.push(line(at, "Lock-down read back", "lockdown", "", "", &message));
+    }
+    lines
+}
+
+/// A status as it stands in JSON.
+fn word(status: &impl Serialize) -> String {
+    serde_json::to_value(status).ok().and_then(|status| status.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// The lines as JSONL.

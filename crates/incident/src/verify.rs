@@ -2,6 +2,8 @@
 //!
 //! INVARIANT: nothing is trusted but the signatures. What a manifest lists must be there, unchanged; what is there must be
 //! listed; and every record must be in the chain, exactly once.
+//! INVARIANT: whoever reads the objects digests them as they pass. Only what must be parsed ([`is_parsed`]) is kept in memory,
+//! so that a case with an image of any size is checked in little memory.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,19 +14,40 @@ use crate::case;
 use crate::custody::{self, Line};
 use crate::evidence::{Missing, ObjectRef};
 use crate::ids::CaseId;
-use crate::manifest::{Chain, ClosingManifest, EvidenceManifest, Item, Trust};
+use crate::manifest::{Chain, ClosingManifest, DigestBy, EvidenceManifest, Item, Trust};
 use crate::plan::Retention;
-use crate::text::sha256;
 
-/// One object of a case, as it was found.
+/// One object of a case, as it was found: of its newest version.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Its bytes (of the newest version).
-    pub bytes: Vec<u8>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The SHA-256 of its bytes, in hexadecimal.
+    pub sha256: String,
+    /// The CRC-64/NVME of its bytes, in Base64 (big-endian), as S3 has it; absent where nobody computed it.
+    pub crc64nvme: Option<String>,
+    /// Its bytes, where it [`is_parsed`] and has no more than [`MOST_PARSED`].
+    pub bytes: Option<Vec<u8>>,
     /// The ids of its versions and delete markers, newest first; empty for a downloaded case, which has none.
     pub versions: Vec<String>,
     /// Its lock, where it is known.
     pub lock: Option<Retention>,
+}
+
+/// The most bytes of an object that is parsed: far more than any that Cordon writes, and little enough for any machine.
+pub const MOST_PARSED: u64 = 64 << 20;
+
+/// Whether the bytes of the object of this name are needed, and not only its digests.
+pub fn is_parsed(name: &str) -> bool {
+    const WHOLE: [&str; 6] = [
+        case::EVIDENCE_MANIFEST,
+        case::EVIDENCE_SIGNATURE,
+        case::CLOSING_MANIFEST,
+        case::CLOSING_SIGNATURE,
+        case::CUSTODY,
+        case::CUSTODY_CLOSING,
+    ];
+    WHOLE.contains(&name) || name.starts_with(case::RECORDS)
 }
 
 /// The objects of a case, by their names in it.
@@ -58,6 +81,8 @@ pub struct Checked {
     pub lock: Option<Retention>,
     /// How far to trust it, as the manifest says; absent for the manifests and their signatures.
     pub trust: Option<Trust>,
+    /// Who computed the SHA-256 that the manifest lists; absent where it lists none.
+    pub sha256_by: Option<DigestBy>,
     /// What is wrong with it; empty where it holds.
     pub problems: Vec<String>,
 }
@@ -84,10 +109,12 @@ pub struct Verification {
 
 /// Checks a case. `signed` says whether a signature (DER) is one of the deployment's key over the bytes.
 pub fn verify(case_id: &CaseId, objects: &Objects, signed: impl Fn(&[u8], &[u8]) -> bool) -> Verification {
-    let mut check = Check { case_id, objects, problems: BTreeMap::new(), listed: BTreeMap::new() };
+    let mut problems = Problems::default();
+    let evidence: Option<EvidenceManifest> =
+        problems.manifest(objects, case::EVIDENCE_MANIFEST, case::EVIDENCE_SIGNATURE, &signed);
+    let closing: Option<ClosingManifest> = problems.manifest(objects, case::CLOSING_MANIFEST, case::CLOSING_SIGNATURE, &signed);
+    let mut check = Check { case_id, objects, problems, listed: BTreeMap::new() };
     check.written_once();
-    let evidence: Option<EvidenceManifest> = check.manifest(case::EVIDENCE_MANIFEST, case::EVIDENCE_SIGNATURE, &signed);
-    let closing: Option<ClosingManifest> = check.manifest(case::CLOSING_MANIFEST, case::CLOSING_SIGNATURE, &signed);
     if let Some(evidence) = &evidence {
         check.identity(case::EVIDENCE_MANIFEST, &evidence.schema, EvidenceManifest::SCHEMA, &evidence.case_id);
         check.items(&evidence.items, case::EVIDENCE_MANIFEST);
@@ -104,20 +131,64 @@ pub fn verify(case_id: &CaseId, objects: &Objects, signed: impl Fn(&[u8], &[u8])
     check.finish(evidence.as_ref(), closing.is_some(), custody_lines)
 }
 
-struct Check<'a> {
-    case_id: &'a CaseId,
-    objects: &'a Objects,
-    problems: BTreeMap<String, Vec<String>>,
-    listed: BTreeMap<String, (Trust, Option<Retention>)>,
-}
+/// What is wrong, by the object's name.
+#[derive(Debug, Default)]
+struct Problems(BTreeMap<String, Vec<String>>);
 
-impl Check<'_> {
-    fn problem(&mut self, name: &str, what: impl Into<String>) {
+impl Problems {
+    fn add(&mut self, name: &str, what: impl Into<String>) {
         let what = what.into();
-        let problems = self.problems.entry(name.to_owned()).or_default();
+        let problems = self.0.entry(name.to_owned()).or_default();
         if !problems.contains(&what) {
             problems.push(what);
         }
+    }
+
+    /// The bytes of an object that is parsed.
+    fn bytes<'a>(&mut self, name: &str, found: &'a Found) -> Option<&'a [u8]> {
+        if found.bytes.is_none() {
+            self.add(name, format!("it has {} bytes, more than any that Cordon writes, and was not read", found.size));
+        }
+        found.bytes.as_deref()
+    }
+
+    /// A manifest that is there and whose signature holds.
+    fn manifest<T: DeserializeOwned>(
+        &mut self,
+        objects: &Objects,
+        name: &str,
+        signature: &str,
+        signed: &impl Fn(&[u8], &[u8]) -> bool,
+    ) -> Option<T> {
+        let bytes = self.bytes(name, objects.get(name)?)?;
+        match objects.get(signature) {
+            Some(sig) if self.bytes(signature, sig).is_some_and(|sig| signed(bytes, sig)) => {}
+            Some(_) => {
+                self.add(name, "its signature does not hold");
+                self.add(signature, format!("it is no signature of this key over `{name}`"));
+            }
+            None => self.add(signature, format!("it is missing, so that `{name}` proves nothing")),
+        }
+        match serde_json::from_slice(bytes) {
+            Ok(manifest) => Some(manifest),
+            Err(error) => {
+                self.add(name, format!("it cannot be read: {error}"));
+                None
+            }
+        }
+    }
+}
+
+struct Check<'a> {
+    case_id: &'a CaseId,
+    objects: &'a Objects,
+    problems: Problems,
+    listed: BTreeMap<String, &'a Item>,
+}
+
+impl<'a> Check<'a> {
+    fn problem(&mut self, name: &str, what: impl Into<String>) {
+        self.problems.add(name, what);
     }
 
     fn written_once(&mut self) {
@@ -131,31 +202,6 @@ impl Check<'_> {
         }
     }
 
-    /// A manifest that is there and whose signature holds.
-    fn manifest<T: DeserializeOwned>(
-        &mut self,
-        name: &str,
-        signature: &str,
-        signed: &impl Fn(&[u8], &[u8]) -> bool,
-    ) -> Option<T> {
-        let found = self.objects.get(name)?;
-        match self.objects.get(signature) {
-            Some(sig) if signed(&found.bytes, &sig.bytes) => {}
-            Some(_) => {
-                self.problem(name, "its signature does not hold");
-                self.problem(signature, format!("it is no signature of this key over `{name}`"));
-            }
-            None => self.problem(signature, format!("it is missing, so that `{name}` proves nothing")),
-        }
-        match serde_json::from_slice(&found.bytes) {
-            Ok(manifest) => Some(manifest),
-            Err(error) => {
-                self.problem(name, format!("it cannot be read: {error}"));
-                None
-            }
-        }
-    }
-
     fn identity(&mut self, name: &str, schema: &str, expected: &str, case_id: &CaseId) {
         if schema != expected {
             self.problem(name, format!("its schema is not {expected}"));
@@ -165,14 +211,15 @@ impl Check<'_> {
         }
     }
 
-    fn items(&mut self, items: &[Item], manifest: &str) {
+    fn items(&mut self, items: &'a [Item], manifest: &str) {
         for item in items {
             let Some(name) = self.name_of(&item.object) else {
                 self.problem(manifest, format!("it lists `{}`, which is no object of this case", item.object.key));
                 continue;
             };
-            self.listed.insert(name.clone(), (item.trust, item.lock));
+            self.listed.insert(name.clone(), item);
             self.object(&name, &item.object, manifest);
+            self.digests(&name, item, manifest);
         }
     }
 
@@ -186,11 +233,35 @@ impl Check<'_> {
             self.problem(name, format!("it is missing, and `{manifest}` lists it"));
             return;
         };
-        if found.bytes.len() as u64 != listed.size || sha256(&found.bytes) != listed.sha256 {
+        if found.size != listed.size {
             self.problem(name, format!("its bytes are not those that `{manifest}` lists"));
         }
         if found.versions.first().is_some_and(|version| *version != listed.version_id) {
             self.problem(name, format!("it is not the version {} that `{manifest}` lists", listed.version_id));
+        }
+    }
+
+    /// Whether the bytes are those of which `manifest` has the digests. Of an image that nobody hashed there is S3's checksum
+    /// alone, and without that nothing is proved.
+    fn digests(&mut self, name: &str, item: &Item, manifest: &str) {
+        let Some(found) = self.objects.get(name) else { return };
+        let same = item.object.sha256 == found.sha256;
+        match (item.object.sha256.as_str(), item.sha256_by) {
+            ("", _) if item.crc64nvme.is_none() => {
+                self.problem(name, format!("`{manifest}` has no digest of it, so that nothing proves its bytes"));
+            }
+            ("", _) => {}
+            (_, DigestBy::Cordon) if !same => {
+                self.problem(name, format!("its bytes are not those that `{manifest}` lists"));
+            }
+            (_, DigestBy::Collector) if !same => {
+                let word = "the SHA-256 that the collector gave on the target";
+                self.problem(name, format!("its bytes do not have {word}: they were changed, or the target's word was wrong"));
+            }
+            _ => {}
+        }
+        if item.crc64nvme.is_some() && item.crc64nvme != found.crc64nvme {
+            self.problem(name, format!("its bytes do not have S3's checksum that `{manifest}` lists"));
         }
     }
 
@@ -228,7 +299,11 @@ impl Check<'_> {
 
     fn same_evidence(&mut self, closing: &ClosingManifest) {
         match &closing.evidence {
-            Some(object) => self.object(case::EVIDENCE_MANIFEST, object, case::CLOSING_MANIFEST),
+            Some(object) => {
+                self.object(case::EVIDENCE_MANIFEST, object, case::CLOSING_MANIFEST);
+                let cited = Item::hashed(object.clone(), Trust::Cordon, None);
+                self.digests(case::EVIDENCE_MANIFEST, &cited, case::CLOSING_MANIFEST);
+            }
             None if self.objects.contains_key(case::EVIDENCE_MANIFEST) => {
                 self.problem(case::EVIDENCE_MANIFEST, "the closing manifest knows of no evidence manifest");
             }
@@ -245,12 +320,13 @@ impl Check<'_> {
             (case::CUSTODY_CLOSING, closing.map(|manifest| &manifest.custody)),
         ] {
             match self.objects.get(name) {
-                Some(found) => match custody::check(&found.bytes, &chain) {
-                    Ok((more, end)) => {
+                Some(found) => match self.problems.bytes(name, found).map(|bytes| custody::check(bytes, &chain)) {
+                    Some(Ok((more, end))) => {
                         lines.extend(more);
                         chain = end;
                     }
-                    Err(error) => self.problem(name, error.to_string()),
+                    Some(Err(error)) => self.problem(name, error.to_string()),
+                    None => {}
                 },
                 None if signed.is_some() => self.problem(name, "it is missing"),
                 None => continue,
@@ -276,11 +352,12 @@ impl Check<'_> {
             }
             match self.objects.get(name) {
                 None => self.problem(name, "it is missing, and the custody chain has it"),
-                Some(found) if sha256(&found.bytes) != line.sha256 => {
+                Some(found) if found.sha256 != line.sha256 => {
                     self.problem(name, "its bytes are not those in the custody chain");
                 }
                 Some(found) => {
-                    let stored: Option<serde_json::Value> = serde_json::from_slice(&found.bytes).ok();
+                    let bytes = self.problems.bytes(name, found).unwrap_or_default();
+                    let stored: Option<serde_json::Value> = serde_json::from_slice(bytes).ok();
                     let told = serde_json::to_value(&line.record).ok();
                     if stored.is_none() || stored != told {
                         self.problem(name, format!("line {} of the custody chain tells it differently", line.n));
@@ -298,13 +375,13 @@ impl Check<'_> {
     }
 
     fn finish(self, evidence: Option<&EvidenceManifest>, closed: bool, custody_lines: u64) -> Verification {
-        let verdict = match (self.problems.is_empty(), closed, evidence.is_some()) {
+        let verdict = match (self.problems.0.is_empty(), closed, evidence.is_some()) {
             (false, _, _) => Verdict::Broken,
             (true, true, _) => Verdict::Closed,
             (true, false, true) => Verdict::EvidenceSealed,
             (true, false, false) => Verdict::Open,
         };
-        let names: BTreeSet<&String> = self.objects.keys().chain(self.problems.keys()).collect();
+        let names: BTreeSet<&String> = self.objects.keys().chain(self.problems.0.keys()).collect();
         let objects = names
             .into_iter()
             .map(|name| {
@@ -312,11 +389,12 @@ impl Check<'_> {
                 let listed = self.listed.get(name);
                 Checked {
                     name: name.clone(),
-                    size: found.map(|found| found.bytes.len() as u64),
-                    sha256: found.map(|found| sha256(&found.bytes)),
-                    lock: found.and_then(|found| found.lock).or(listed.and_then(|(_, lock)| *lock)),
-                    trust: listed.map(|(trust, _)| *trust),
-                    problems: self.problems.get(name).cloned().unwrap_or_default(),
+                    size: found.map(|found| found.size),
+                    sha256: found.map(|found| found.sha256.clone()),
+                    lock: found.and_then(|found| found.lock).or(listed.and_then(|item| item.lock)),
+                    trust: listed.map(|item| item.trust),
+                    sha256_by: listed.filter(|item| !item.object.sha256.is_empty()).map(|item| item.sha256_by),
+                    problems: self.problems.0.get(name).cloned().unwrap_or_default(),
                 }
             })
             .collect();

@@ -2,11 +2,13 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
+use std::collections::BTreeMap;
+
 use incident::evidence::ObjectRef;
-use incident::manifest::{Chain, ClosingManifest, EvidenceManifest, Item, Signing, Trust};
+use incident::manifest::{Chain, ClosingManifest, DigestBy, EvidenceManifest, Item, Signing, Trust};
 use incident::text::sha256;
-use incident::verify::{Found, Objects, Verdict, Verification, verify};
-use incident::{CaseId, ExecutionArn, InstanceId, case, custody};
+use incident::verify::{Found, MOST_PARSED, Objects, Verdict, Verification, is_parsed, verify};
+use incident::{CaseId, ExecutionArn, InstanceId, capture, case, custody};
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -37,16 +39,51 @@ fn signed(bytes: &[u8], given: &[u8]) -> bool {
     signature(bytes) == given
 }
 
+/// A stand-in for S3's checksum: other bytes have another one.
+fn checksum(bytes: &[u8]) -> String {
+    sha256(&[b"checksum".as_slice(), bytes].concat()).chars().take(12).collect()
+}
+
+/// One object where it is stored.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Stored {
+    bytes: Vec<u8>,
+    versions: Vec<String>,
+}
+
+/// The objects of a case where they are stored, by name.
+type Bucket = BTreeMap<String, Stored>;
+
+/// What a reader finds, who keeps only the bytes that are parsed.
+fn read(bucket: &Bucket) -> Objects {
+    let found = |(name, stored): (&String, &Stored)| {
+        let found = Found {
+            size: stored.bytes.len() as u64,
+            sha256: sha256(&stored.bytes),
+            crc64nvme: name.starts_with(capture::FOLDER).then(|| checksum(&stored.bytes)),
+            bytes: is_parsed(name).then(|| stored.bytes.clone()),
+            versions: stored.versions.clone(),
+            lock: None,
+        };
+        (name.clone(), found)
+    };
+    bucket.iter().map(found).collect()
+}
+
+/// The kernel's symbols, of which nobody gave a SHA-256 here.
+const UNHASHED: &str = "memory/kallsyms";
+const VOLATILE: &str = "memory/volatile.json";
+
 /// A case as the steps build it: put, then cite.
 #[derive(Default)]
 struct Case {
-    objects: Objects,
+    objects: Bucket,
 }
 
 impl Case {
     fn put(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
-        let found = Found { bytes: bytes.into(), versions: vec![format!("version-of-{name}")], lock: None };
-        self.objects.insert(name.to_owned(), found);
+        let stored = Stored { bytes: bytes.into(), versions: vec![format!("version-of-{name}")] };
+        self.objects.insert(name.to_owned(), stored);
     }
 
     fn cite(&self, name: &str) -> ObjectRef {
@@ -60,7 +97,25 @@ impl Case {
     }
 
     fn items(&self) -> Vec<Item> {
-        self.objects.keys().map(|name| Item { object: self.cite(name), trust: Trust::Cordon, lock: None }).collect()
+        self.objects.keys().map(|name| self.item(name)).collect()
+    }
+
+    /// Memory as Seal lists it: the image by the collector's word, and a file that nobody hashed.
+    fn item(&self, name: &str) -> Item {
+        let item = Item::hashed(self.cite(name), Trust::Cordon, None);
+        if !name.starts_with(capture::FOLDER) || name == capture::STATEMENT {
+            return item;
+        }
+        let bytes = &self.objects.get(name).unwrap().bytes;
+        let sha256 = if name == UNHASHED { String::new() } else { item.object.sha256.clone() };
+        let sha256_by = if name == capture::IMAGE { DigestBy::Collector } else { DigestBy::Cordon };
+        Item {
+            object: ObjectRef { sha256, ..item.object },
+            trust: Trust::HostDependent,
+            crc64nvme: Some(checksum(bytes)),
+            sha256_by,
+            lock: None,
+        }
     }
 
     fn record(&mut self, state: &str, number: u32, phase: &str) {
@@ -97,6 +152,10 @@ fn sealed() -> Case {
         case.record(state, number, "outcome");
     }
     case.put(case::SNAPSHOTS, "[]");
+    case.put(capture::IMAGE, b"EMiL\x01\0\0\0the whole memory".as_slice());
+    for name in [VOLATILE, UNHASHED, capture::STATEMENT] {
+        case.put(name, format!("{{\"this\":\"is {name}\"}}"));
+    }
     let custody = case.chain(case::CUSTODY, Chain::start(), &[]);
     let manifest = EvidenceManifest {
         schema: EvidenceManifest::SCHEMA.to_owned(),
@@ -107,6 +166,9 @@ fn sealed() -> Case {
         complete: true,
         missing: Vec::new(),
         containment: None,
+        denial: None,
+        memory: None,
+        lockdown: None,
         snapshots: Vec::new(),
         items: case.items(),
         custody,
@@ -120,7 +182,7 @@ fn sealed() -> Case {
 }
 
 /// Closed, with a finding that joined and a record that was written after the seal.
-fn closed() -> Objects {
+fn closed() -> Bucket {
     let mut case = sealed();
     let done: Vec<String> = case.objects.keys().cloned().collect();
     case.record("NotifyOpened", 1, "outcome");
@@ -151,19 +213,19 @@ fn closed() -> Objects {
 }
 
 /// Without what only the bucket knows: as a person downloads it.
-fn downloaded(mut objects: Objects) -> Objects {
+fn downloaded(mut objects: Bucket) -> Bucket {
     for found in objects.values_mut() {
         found.versions.clear();
     }
     objects
 }
 
-fn check(objects: &Objects) -> Verification {
-    verify(&id(), objects, signed)
+fn check(objects: &Bucket) -> Verification {
+    verify(&id(), &read(objects), signed)
 }
 
 /// The objects that something is wrong with.
-fn blamed(objects: &Objects) -> Vec<String> {
+fn blamed(objects: &Bucket) -> Vec<String> {
     let verification = check(objects);
     let blamed: Vec<String> =
         verification.objects.iter().filter(|object| !object.problems.is_empty()).map(|object| object.name.clone()).collect();
@@ -171,7 +233,7 @@ fn blamed(objects: &Objects) -> Vec<String> {
     blamed
 }
 
-fn assert_names(objects: &Objects, name: &str, what: &str) {
+fn assert_names(objects: &Bucket, name: &str, what: &str) {
     let blamed = blamed(objects);
     assert!(blamed.iter().any(|blamed| blamed == name), "{what} {name}: verify must name it, but it names {blamed:?}");
 }
@@ -250,10 +312,18 @@ fn each_object_that_is_written_or_deleted_again_is_named() {
 #[test]
 fn whatever_is_added_is_named() {
     let outcome = "records/20261124T033000.000Z-Isolate-00-003-outcome.json";
-    for name in ["extra.json", outcome, "findings/forged.json", "manifest-evidence.json.bak", ".hidden", "records/../plan.json"] {
+    for name in [
+        "extra.json",
+        outcome,
+        "findings/forged.json",
+        "manifest-evidence.json.bak",
+        ".hidden",
+        "records/../plan.json",
+        "memory/extra",
+    ] {
         for bytes in [&b"{}"[..], b"", b"\xff"] {
             let mut objects = closed();
-            objects.insert(name.to_owned(), Found { bytes: bytes.to_vec(), ..Found::default() });
+            objects.insert(name.to_owned(), Stored { bytes: bytes.to_vec(), ..Stored::default() });
             assert_names(&objects, name, "added");
         }
     }
@@ -282,7 +352,7 @@ fn the_lines_of_both_chains_cannot_be_reordered_dropped_doubled_or_added() {
 
 #[test]
 fn a_case_that_was_forged_whole_with_another_key_does_not_hold() {
-    let forged = verify(&id(), &closed(), |_, _| false);
+    let forged = verify(&id(), &read(&closed()), |_, _| false);
     let blamed: Vec<&str> =
         forged.objects.iter().filter(|object| !object.problems.is_empty()).map(|object| object.name.as_str()).collect();
     let manifests = [case::CLOSING_MANIFEST, case::CLOSING_SIGNATURE, case::EVIDENCE_MANIFEST, case::EVIDENCE_SIGNATURE];
@@ -292,7 +362,81 @@ fn a_case_that_was_forged_whole_with_another_key_does_not_hold() {
 #[test]
 fn the_case_of_another_execution_does_not_pass_for_this_one() {
     let other = ExecutionArn::parse(&EXECUTION.replace(":one", ":two")).unwrap();
-    assert_eq!(verify(&CaseId::new(&instance(), &other), &closed(), signed).verdict, Verdict::Broken);
+    assert_eq!(verify(&CaseId::new(&instance(), &other), &read(&closed()), signed).verdict, Verdict::Broken);
+}
+
+#[test]
+fn memory_is_marked_as_taken_on_the_target_and_its_digest_as_the_word_of_whoever_gave_it() {
+    let verification = check(&closed());
+    let of = |name: &str| {
+        let object = verification.objects.iter().find(|object| object.name == name).unwrap();
+        (object.trust, object.sha256_by)
+    };
+    assert_eq!(of(capture::IMAGE), (Some(Trust::HostDependent), Some(DigestBy::Collector)));
+    assert_eq!(of(VOLATILE), (Some(Trust::HostDependent), Some(DigestBy::Cordon)));
+    assert_eq!(of(UNHASHED), (Some(Trust::HostDependent), None));
+    assert_eq!(of(capture::STATEMENT), (Some(Trust::Cordon), Some(DigestBy::Cordon)));
+}
+
+/// The case whose manifests list the image like this.
+fn listing_the_image(change: impl Fn(&mut Item)) -> Bucket {
+    let mut objects = closed();
+    let mut evidence: EvidenceManifest = serde_json::from_slice(&objects.get(case::EVIDENCE_MANIFEST).unwrap().bytes).unwrap();
+    evidence.items.iter_mut().filter(|item| item.object.key.ends_with(capture::IMAGE)).for_each(&change);
+    let evidence = serde_json::to_vec(&evidence).unwrap();
+    let mut closing: ClosingManifest = serde_json::from_slice(&objects.get(case::CLOSING_MANIFEST).unwrap().bytes).unwrap();
+    closing.items.iter_mut().filter(|item| item.object.key.ends_with(capture::IMAGE)).for_each(&change);
+    let (signature, digest) = (signature(&evidence), sha256(&evidence));
+    for item in closing.items.iter_mut().map(|item| &mut item.object).chain(closing.evidence.as_mut()) {
+        if item.key.ends_with(case::EVIDENCE_MANIFEST) {
+            (item.sha256, item.size) = (digest.clone(), evidence.len() as u64);
+        } else if item.key.ends_with(case::EVIDENCE_SIGNATURE) {
+            (item.sha256, item.size) = (sha256(&signature), signature.len() as u64);
+        }
+    }
+    objects.get_mut(case::EVIDENCE_MANIFEST).unwrap().bytes = evidence;
+    objects.get_mut(case::EVIDENCE_SIGNATURE).unwrap().bytes = signature;
+    let closing = serde_json::to_vec(&closing).unwrap();
+    objects.get_mut(case::CLOSING_SIGNATURE).unwrap().bytes = self::signature(&closing);
+    objects.get_mut(case::CLOSING_MANIFEST).unwrap().bytes = closing;
+    objects
+}
+
+#[test]
+fn the_words_of_the_collector_and_of_s3_are_checked_and_bytes_that_neither_vouches_for_do_not_hold() {
+    type Change = fn(&mut Item);
+    assert_eq!(blamed(&listing_the_image(|_| ())), [""; 0]);
+    let wrong: [(&str, &str, Change); 4] = [
+        ("the collector's word is wrong", "the target's word was wrong", |item| item.object.sha256 = "0".repeat(64)),
+        ("S3's checksum is another", "S3's checksum", |item| item.crc64nvme = Some("AAAAAAAAAAA=".to_owned())),
+        ("the size is another", "its bytes", |item| item.object.size += 1),
+        ("nobody vouches for it", "no digest", |item| (item.object.sha256, item.crc64nvme) = (String::new(), None)),
+    ];
+    for (what, said, change) in wrong {
+        let objects = listing_the_image(change);
+        assert_eq!(blamed(&objects), [capture::IMAGE], "{what}");
+        let problems = check(&objects).objects.into_iter().find(|object| object.name == capture::IMAGE).unwrap().problems;
+        assert!(problems.iter().any(|problem| problem.contains(said)), "{what}: {problems:?}");
+    }
+    let unhashed = |item: &mut Item| item.object.sha256 = String::new();
+    assert_eq!(blamed(&listing_the_image(unhashed)), [""; 0], "S3's checksum alone vouches for it");
+    // Whoever reads it may not know how to compute S3's checksum: then it does not hold either.
+    let mut objects = read(&closed());
+    objects.get_mut(capture::IMAGE).unwrap().crc64nvme = None;
+    assert_eq!(verify(&id(), &objects, signed).verdict, Verdict::Broken);
+}
+
+#[test]
+fn what_is_too_large_to_be_parsed_does_not_hold() {
+    for name in names().into_iter().filter(|name| is_parsed(name)) {
+        let mut objects = read(&closed());
+        let found = objects.get_mut(&name).unwrap();
+        (found.bytes, found.size) = (None, MOST_PARSED + 1);
+        let verification = verify(&id(), &objects, signed);
+        let object = verification.objects.iter().find(|object| object.name == name).unwrap();
+        let told = object.problems.iter().any(|problem| problem.contains("was not read"));
+        assert!(verification.verdict == Verdict::Broken && told, "{name}: {:?}", object.problems);
+    }
 }
 
 #[test]

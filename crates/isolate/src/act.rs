@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future;
 use handler::{AwsError, Recorder, StoreError, failed};
-use incident::plan::Plan;
+use incident::plan::{CollectionPath, Plan};
 use incident::record::{Change, ChangeResult};
 use incident::{Fault, GroupId, InterfaceId, VpcId};
 use serde_json::{Value, json};
 
-use crate::decide::{Decision, Group, Move, Need, Nic, Role, Rules, Scope, World, decide};
+use crate::decide::{Decision, Group, GroupNeed, Move, Need, Nic, Role, Rules, Scope, World, decide};
 use crate::groups::{Ensured, allow_all, ensure, retire, retirement};
 use crate::records::{Attempt, change, intended, moved, rules_json};
 use crate::world::look;
@@ -19,7 +19,7 @@ use crate::{Clients, Error};
 const ROUNDS: usize = 3;
 
 /// One run over the target: what it may do, and what it has done so far.
-#[expect(clippy::struct_excessive_bools, reason = "four permissions, each independent of the others")]
+#[expect(clippy::struct_excessive_bools, reason = "five permissions, each independent of the others")]
 #[derive(Debug)]
 pub(crate) struct Run<'a> {
     pub(crate) clients: &'a Clients,
@@ -28,6 +28,8 @@ pub(crate) struct Run<'a> {
     /// Contain: flows are made untracked first, and without an intent nothing is changed. Otherwise the door is being closed,
     /// which no bookkeeping may hold up.
     pub(crate) contain: bool,
+    /// Whether the path for memory is kept open. Not where its group cannot be had as it must be.
+    pub(crate) path: bool,
     /// Whether interfaces may leave groups that are not ours.
     pub(crate) own: bool,
     /// Whether `before.json` is there, as far as is known.
@@ -45,12 +47,44 @@ pub(crate) struct Run<'a> {
     pub(crate) unsaid: Vec<Change>,
 }
 
+/// The groups of one VPC, as far as they can be used.
+#[derive(Debug, Default)]
+struct Places {
+    isolation: Option<GroupId>,
+    collection: Option<GroupId>,
+    conversion: Option<GroupId>,
+}
+
 /// What a decision led to.
 #[derive(Debug, Default)]
 struct Round {
     attempts: Vec<Attempt>,
+    /// What was tried for collection groups: a failure here costs the memory, not the containment.
+    collecting: Vec<Attempt>,
     /// The conversion groups that were used.
     doors: BTreeSet<GroupId>,
+}
+
+impl<'a> Run<'a> {
+    /// A run that may close, and nothing more.
+    pub(crate) fn new(clients: &'a Clients, plan: &'a Plan, recorder: Recorder) -> Self {
+        Self {
+            clients,
+            plan,
+            recorder,
+            contain: false,
+            path: false,
+            own: false,
+            saved: true,
+            recording: true,
+            converted: BTreeSet::new(),
+            tracked: BTreeSet::new(),
+            failures: Vec::new(),
+            reasons: Vec::new(),
+            done: Vec::new(),
+            unsaid: Vec::new(),
+        }
+    }
 }
 
 impl Run<'_> {
@@ -59,8 +93,9 @@ impl Run<'_> {
     pub(crate) async fn settle(&mut self, mut world: World, first: Option<u32>) -> Result<Result<World, AwsError>, Error> {
         for round in 0..ROUNDS {
             let Some((decision, number)) = self.announce(&world, first.filter(|_| round == 0)).await? else { break };
-            let Round { attempts, doors } = self.carry_out(&decision).await;
+            let Round { mut attempts, collecting, doors } = self.carry_out(&decision).await;
             let failed = attempts.iter().any(|attempt| attempt.error.is_some());
+            attempts.extend(collecting);
             self.log(first.filter(|_| round == 0), number, attempts);
             world = match look(&self.clients.ec2, self.plan).await {
                 Ok(world) => world,
@@ -109,7 +144,12 @@ impl Run<'_> {
 
     fn decide(&self, world: &World) -> Decision {
         let may_touch = |nic: &Nic| self.own && self.is_durable(nic);
-        decide(world, &Scope { convert: self.contain, converted: &self.converted, may_touch: &may_touch })
+        decide(world, &Scope { convert: self.contain, path: self.open_path(), converted: &self.converted, may_touch: &may_touch })
+    }
+
+    /// What memory is collected through, where this run keeps it open.
+    pub(crate) fn open_path(&self) -> Option<&CollectionPath> {
+        if self.path { self.plan.collection_path() } else { None }
     }
 
     /// Whether the interface is as the plan, and so `before.json` and the first intent, has it.
@@ -127,29 +167,52 @@ impl Run<'_> {
     async fn carry_out(&mut self, decision: &Decision) -> Round {
         let ec2 = &self.clients.ec2;
         let case = &self.plan.case_id;
+        let path = self.open_path();
         let ensured = future::join_all(decision.vpcs.iter().map(|(vpc, need)| async move {
-            let Need { isolation, conversion } = need;
-            let conversion = async {
-                match conversion {
-                    Some(need) => ensure(ec2, case, vpc, need).await,
-                    None => Ensured::default(),
+            let Need { isolation, collection, conversion } = need;
+            let maybe = |need: &'_ Option<GroupNeed>| {
+                let need = need.clone();
+                async move {
+                    match need {
+                        Some(need) => ensure(ec2, case, vpc, &need, path).await,
+                        None => Ensured::default(),
+                    }
                 }
             };
-            (vpc.clone(), future::join(ensure(ec2, case, vpc, isolation), conversion).await)
+            (vpc.clone(), future::join3(ensure(ec2, case, vpc, isolation, None), maybe(collection), maybe(conversion)).await)
         }))
         .await;
         let mut round = Round::default();
-        let mut pairs: BTreeMap<VpcId, (Option<GroupId>, Option<GroupId>)> = BTreeMap::new();
-        for (vpc, (isolation, conversion)) in ensured {
+        let mut places: BTreeMap<VpcId, Places> = BTreeMap::new();
+        let mut lost = Vec::new();
+        for (vpc, (isolation, collection, conversion)) in ensured {
+            if !collection.attempts.is_empty() && collection.id.is_none() {
+                lost.push(format!(
+                    "the collection group of {vpc} could not be had with just its own rules, so everything was isolated: memory \
+                     has no path"
+                ));
+            }
             round.attempts.extend(isolation.attempts.into_iter().chain(conversion.attempts));
-            pairs.insert(vpc, (isolation.id, conversion.id));
+            round.collecting.extend(collection.attempts);
+            places.insert(vpc, Places { isolation: isolation.id, collection: collection.id, conversion: conversion.id });
         }
-        let isolation = |moving: &Move| pairs.get(&moving.nic.vpc).and_then(|(isolation, _)| isolation.clone());
-        let conversion = |moving: &Move| pairs.get(&moving.nic.vpc).and_then(|(_, conversion)| conversion.clone());
-        // Without an isolation group to follow, converting would only open the target.
-        let cuts: Vec<(&Move, GroupId)> = decision.moves.iter().filter_map(|m| Some((m, isolation(m)?))).collect();
+        if !lost.is_empty() {
+            self.path = false;
+            self.reasons.extend(lost);
+        }
+        let of = |moving: &Move| places.get(&moving.nic.vpc);
+        // Without a group to end in, converting would only open the target.
+        let cuts: Vec<(&Move, GroupId, Role)> = decision
+            .moves
+            .iter()
+            .filter_map(|m| {
+                let places = of(m)?;
+                let kept = places.collection.clone().filter(|_| m.to == Role::Collection);
+                kept.map(|id| (m, id, Role::Collection)).or_else(|| Some((m, places.isolation.clone()?, Role::Isolation)))
+            })
+            .collect();
         let converts: Vec<(&Move, GroupId)> =
-            cuts.iter().filter(|(m, _)| m.convert).filter_map(|(m, _)| Some((*m, conversion(m)?))).collect();
+            cuts.iter().filter(|(m, _, _)| m.convert).filter_map(|(m, _, _)| Some((*m, of(m)?.conversion.clone()?))).collect();
         round.doors.extend(converts.iter().map(|(_, door)| door.clone()));
 
         let converting = converts.iter().map(|(m, door)| self.swap(&m.nic, door, Role::Conversion));
@@ -160,12 +223,12 @@ impl Run<'_> {
             }
             round.attempts.push(attempt);
         }
-        let cutting = cuts.iter().map(|(m, room)| self.swap(&m.nic, room, Role::Isolation));
+        let cutting = cuts.iter().map(|(m, room, role)| self.swap(&m.nic, room, *role));
         let cut = future::join_all(cutting).await;
         round.attempts.extend(cut);
         // What wears nothing but the conversion group needs no converting; everything else should have been.
-        let tracked = cuts.iter().filter(|(m, _)| !converted.contains(&m.nic.id) && (m.convert || !self.contain));
-        self.tracked.extend(tracked.map(|(m, _)| m.nic.id.clone()).filter(|id| !self.converted.contains(id)));
+        let tracked = cuts.iter().filter(|(m, _, _)| !converted.contains(&m.nic.id) && (m.convert || !self.contain));
+        self.tracked.extend(tracked.map(|(m, _, _)| m.nic.id.clone()).filter(|id| !self.converted.contains(id)));
         self.converted.extend(converted);
         round
     }
@@ -208,6 +271,11 @@ impl Run<'_> {
     pub(crate) fn unrecorded(&mut self, error: &StoreError) {
         self.recording = false;
         self.reasons.push(incident::text::bounded(&format!("the case file could not be written before a change: {error}"), 600));
+    }
+
+    /// Files one change that was made beside the rounds.
+    pub(crate) fn file(&mut self, number: Option<u32>, attempt: Attempt) {
+        self.log(None, number, vec![attempt]);
     }
 
     /// Files the changes under their intent: those of `number`, where they are in it, else those of `first`.
@@ -276,7 +344,9 @@ pub(crate) fn first_intent(plan: &Plan) -> Vec<Change> {
         groups: nic.groups.clone(),
         ours: true,
     });
-    nics.flat_map(|nic| [moved(&nic, Role::Conversion), moved(&nic, Role::Isolation)]).collect()
+    let path = plan.collection_path();
+    let end = |nic: &Nic| if path.is_some_and(|path| path.interface == nic.id) { Role::Collection } else { Role::Isolation };
+    nics.flat_map(|nic| [moved(&nic, Role::Conversion), moved(&nic, end(&nic))]).collect()
 }
 
 fn is_move_of(change: &Change, nic: &Nic) -> bool {

@@ -1,9 +1,7 @@
-//! Close the door: however containing broke, nothing stays in the wide-open conversion group.
+//! Close the door: however containing broke, nothing stays in the wide-open conversion group, nor on the path for memory.
 //!
 //! INVARIANT: no bookkeeping holds this up. Where the case file cannot be written, what is in a conversion group is closed
 //! all the same, and what is in its own groups is moved only if those are on record already.
-
-use std::collections::BTreeSet;
 
 use futures_util::future;
 use incident::evidence::{Containment, ContainmentStatus, Failure, InterfaceStatus};
@@ -27,20 +25,11 @@ pub(crate) async fn close_door(clients: &Clients, visit: &Visit, plan: &Plan, fa
     let (seen, saved) = future::join(world::look(&clients.ec2, plan), file.get(case::BEFORE)).await;
     let withheld = plan.cut != Cut::Now;
     let mut run = Run {
-        clients,
-        plan,
-        recorder: file.recorder(visit),
-        contain: false,
         own: !withheld,
         // Triage writes before.json before there is a plan: where it cannot be read now, it is there.
         saved: !matches!(saved, Ok(None)),
         recording: !matches!(saved, Ok(None)),
-        converted: BTreeSet::new(),
-        tracked: BTreeSet::new(),
-        failures: Vec::new(),
-        reasons: Vec::new(),
-        done: Vec::new(),
-        unsaid: Vec::new(),
+        ..Run::new(clients, plan, file.recorder(visit))
     };
     if !run.saved {
         run.reasons.push("before.json is missing, so interfaces in their own groups were left there".to_owned());

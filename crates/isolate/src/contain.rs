@@ -3,8 +3,6 @@
 //! Four sequential round trips where the VPC's groups exist: the look (together with the intent and the check that what was
 //! there before is saved), the converts, the cuts, the read-back. The outcome record comes after.
 
-use std::collections::BTreeSet;
-
 use futures_util::future;
 use handler::AwsError;
 use incident::evidence::{Containment, ContainmentStatus, InterfaceStatus};
@@ -37,21 +35,7 @@ pub(crate) async fn contain(clients: &Clients, visit: &Visit, plan: &Plan) -> Re
     if !saved {
         return Err(Error::NotSaved(plan.case_id.clone()));
     }
-    let mut run = Run {
-        clients,
-        plan,
-        recorder,
-        contain: true,
-        own: true,
-        saved,
-        recording: true,
-        converted: BTreeSet::new(),
-        tracked: BTreeSet::new(),
-        failures: Vec::new(),
-        reasons: Vec::new(),
-        done: Vec::new(),
-        unsaid: Vec::new(),
-    };
+    let mut run = Run { contain: true, path: true, own: true, ..Run::new(clients, plan, recorder) };
     let before = seen.nics.clone();
     let now = run.settle(seen, first).await?;
     let read_back_at = now.is_ok().then(handler::now);
@@ -79,7 +63,7 @@ pub(crate) fn output(
     unread: Option<&AwsError>,
     withheld: bool,
 ) -> Containment {
-    let interfaces = verdict::interfaces(run.plan, before, now);
+    let interfaces = verdict::interfaces(run, before, now);
     let status = verdict::overall(&interfaces, now, withheld);
     let failures: Vec<String> = run.failures.iter().chain(unread).map(ToString::to_string).collect();
     let gone = |now: &World| {
@@ -87,7 +71,7 @@ pub(crate) fn output(
         let gone = planned.filter(|id| !now.nics.iter().any(|nic| nic.id == **id));
         gone.map(|id| format!("interface {id} is not attached to the target any more")).collect::<Vec<_>>()
     };
-    let open = interfaces.iter().filter(|nic| nic.status != InterfaceStatus::Cut);
+    let open = interfaces.iter().filter(|nic| !is_contained(nic.status));
     let open: Vec<String> = open.map(|nic| format!("interface {}: {}", nic.id, nic.reason)).collect();
     let mut reasons = std::mem::take(&mut run.reasons);
     reasons.extend(failures);
@@ -100,6 +84,11 @@ pub(crate) fn output(
     Containment { status, interfaces, read_back_at: None, reasons, risks: verdict::risks(run, now, withheld), failure: None }
 }
 
+/// Whether an interface is as containing leaves it.
+pub(crate) fn is_contained(status: InterfaceStatus) -> bool {
+    matches!(status, InterfaceStatus::Cut | InterfaceStatus::PathOnly)
+}
+
 fn verdict_or_error(run: &Run<'_>, containment: Containment, unread: Option<AwsError>) -> Result<Containment, Error> {
     if let Some(error) = unread {
         return if error.fault() == Fault::Transient { Err(error.into()) } else { Ok(containment) };
@@ -108,7 +97,7 @@ fn verdict_or_error(run: &Run<'_>, containment: Containment, unread: Option<AwsE
         return Ok(containment);
     }
     let Some(worst) = run.worst() else { return Ok(containment) };
-    let left = containment.interfaces.iter().filter(|nic| nic.status != InterfaceStatus::Cut).count();
+    let left = containment.interfaces.iter().filter(|nic| !is_contained(nic.status)).count();
     let nothing = left == containment.interfaces.len();
     if worst.fault == Fault::Transient || nothing {
         return Err(Error::NotCut { left, reason: worst.to_string(), fault: worst.fault });

@@ -2,55 +2,83 @@
 //!
 //! INVARIANT: an interface is converted only where an isolation group can follow, at most once in a run, and never when it
 //! wears nothing but conversion groups already.
+//! INVARIANT: only the path's own interface ever ends in a collection group, and what is isolated stays isolated.
 //! INVARIANT: deciding again on the world that results from a decision decides nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::IpPermission;
+use incident::plan::CollectionPath;
 use incident::{GroupId, InterfaceId, VpcId};
 
-/// Decides what has to be changed so that every interface that `scope` covers ends in its isolation group.
+use crate::path::{self, Peer};
+
+/// Decides what has to be changed so that every interface that `scope` covers ends in its isolation group, or, for the one
+/// that memory is collected through, in the collection group.
 pub fn decide(world: &World, scope: &Scope<'_>) -> Decision {
     let mut vpcs: BTreeMap<VpcId, Need> = BTreeMap::new();
     let mut moves = Vec::new();
     for nic in world.nics.iter().filter(|nic| nic.ours) {
-        let isolation = world.current(&nic.vpc, Role::Isolation);
-        let inside = isolation.is_some_and(|group| nic.groups == [group.id.clone()]);
-        let clean = isolation.is_some_and(|group| group.rules.is_empty());
-        let in_scope = (scope.may_touch)(nic) || world.wears(nic, Role::Conversion);
+        let to = home(world, nic, scope);
+        let group = world.current(&nic.vpc, to);
+        let inside = group.is_some_and(|group| nic.groups == [group.id.clone()]);
+        let clean = group.is_some_and(|group| is_right(group, scope.path));
+        let in_scope = (scope.may_touch)(nic) || world.wears(nic, Role::Conversion) || world.wears(nic, Role::Collection);
         // Rules that somebody added to the isolation group let flows in that are tracked now: removing the rules does not
         // end them, so such an interface goes through the conversion group again.
         let again = scope.convert && !scope.converted.contains(&nic.id);
         if !in_scope || (inside && (clean || !again)) {
             if inside && !clean {
-                need(&mut vpcs, world, &nic.vpc);
+                need(&mut vpcs, world, &nic.vpc).add(world, &nic.vpc, to, scope.path);
             }
             continue;
         }
         let convert = again && !world.wears_only(nic, Role::Conversion);
         let need = need(&mut vpcs, world, &nic.vpc);
-        if convert && need.conversion.is_none() {
-            need.conversion = Some(group_need(world, &nic.vpc, Role::Conversion));
+        need.add(world, &nic.vpc, to, scope.path);
+        if convert {
+            need.add(world, &nic.vpc, Role::Conversion, scope.path);
         }
-        moves.push(Move { nic: nic.clone(), convert });
+        moves.push(Move { nic: nic.clone(), convert, to });
     }
     Decision { vpcs, moves }
 }
 
-/// Which of the two groups of a VPC.
+/// Where an interface belongs. What is isolated already is not opened again, not even for its memory.
+fn home(world: &World, nic: &Nic, scope: &Scope<'_>) -> Role {
+    let isolated = world.current(&nic.vpc, Role::Isolation).is_some_and(|group| nic.groups == [group.id.clone()]);
+    if scope.path.is_some_and(|path| path.interface == nic.id) && !isolated { Role::Collection } else { Role::Isolation }
+}
+
+/// Whether a group has the rules that it must have where interfaces end in it.
+pub fn is_right(group: &Group, path: Option<&CollectionPath>) -> bool {
+    match (group.role, path) {
+        (Role::Isolation, _) => group.rules.is_empty(),
+        (Role::Collection, Some(path)) => path::is_exact(&group.rules, path),
+        (Role::Collection, None) | (Role::Conversion, _) => false,
+    }
+}
+
+/// Which of our groups of a VPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Allow-all, IPv4 and IPv6, both ways: flows become untracked.
     Conversion,
+    /// Nothing in, and out just what memory is collected through.
+    Collection,
     /// No rules at all.
     Isolation,
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Conversion, Self::Collection, Self::Isolation];
+
     /// The value of the tag `cordon:role`.
     pub const fn tag(self) -> &'static str {
         match self {
             Self::Conversion => "conversion",
+            Self::Collection => "collection",
             Self::Isolation => "isolation",
         }
     }
@@ -63,7 +91,7 @@ impl Role {
     /// The role and the number of a group, by its tag *and* its name. A tag alone proves nothing: whoever may tag could
     /// make us empty a group of somebody else, but the name of a group cannot be changed.
     pub fn of(tag: &str, name: &str) -> Option<(Self, u32)> {
-        let role = [Self::Conversion, Self::Isolation].into_iter().find(|role| role.tag() == tag)?;
+        let role = Self::ALL.into_iter().find(|role| role.tag() == tag)?;
         let rest = name.strip_prefix("cordon-")?.strip_prefix(tag)?;
         let number = match rest.strip_prefix('-') {
             Some(number) => number.parse().ok().filter(|number| *number >= 2)?,
@@ -199,15 +227,21 @@ impl World {
 pub struct Scope<'a> {
     /// Whether to make flows untracked first.
     pub convert: bool,
+    /// What memory is collected through, where that is to stay open.
+    pub path: Option<&'a CollectionPath>,
     /// The interfaces that were converted in this run already.
     pub converted: &'a BTreeSet<InterfaceId>,
-    /// Which interfaces may be moved out of groups that are not ours. Out of a conversion group every one may.
+    /// Which interfaces may be moved out of groups that are not ours. Out of a conversion or collection group every one may.
     pub may_touch: &'a dyn Fn(&Nic) -> bool,
 }
 
 impl std::fmt::Debug for Scope<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scope").field("convert", &self.convert).field("converted", &self.converted).finish_non_exhaustive()
+        f.debug_struct("Scope")
+            .field("convert", &self.convert)
+            .field("path", &self.path)
+            .field("converted", &self.converted)
+            .finish_non_exhaustive()
     }
 }
 
@@ -226,21 +260,45 @@ pub struct GroupNeed {
     pub allow_in: Vec<Family>,
     /// The families to let out.
     pub allow_out: Vec<Family>,
+    /// The peers to let out to.
+    pub allow_peers: Vec<Peer>,
 }
 
 impl GroupNeed {
     /// Whether the group is there and right.
     pub fn is_met(&self) -> bool {
-        self.found.is_some() && self.revoke.is_empty() && self.allow_in.is_empty() && self.allow_out.is_empty()
+        let allows = self.allow_in.is_empty() && self.allow_out.is_empty() && self.allow_peers.is_empty();
+        self.found.is_some() && self.revoke.is_empty() && allows
     }
 
     /// What an existing group needs to be right.
-    pub fn repair(group: &Group) -> Self {
-        let (revoke, allow_in, allow_out) = match group.role {
-            Role::Isolation => (group.rules.clone(), Vec::new(), Vec::new()),
-            Role::Conversion => (Rules::default(), Family::missing(&group.rules.ingress), Family::missing(&group.rules.egress)),
-        };
-        Self { role: group.role, found: Some(group.id.clone()), number: group.number, revoke, allow_in, allow_out }
+    pub fn repair(group: &Group, path: Option<&CollectionPath>) -> Self {
+        let mut need = Self::none(group.role, Some(group.id.clone()), group.number);
+        match (group.role, path) {
+            (Role::Conversion, _) => {
+                need.allow_in = Family::missing(&group.rules.ingress);
+                need.allow_out = Family::missing(&group.rules.egress);
+            }
+            (Role::Collection, Some(path)) => {
+                need.revoke = path::revoke(&group.rules, path);
+                need.allow_peers = path::missing(&group.rules, path);
+            }
+            (Role::Collection, None) | (Role::Isolation, _) => need.revoke = group.rules.clone(),
+        }
+        need
+    }
+
+    /// A group without anything to set right.
+    pub fn none(role: Role, found: Option<GroupId>, number: u32) -> Self {
+        Self {
+            role,
+            found,
+            number,
+            revoke: Rules::default(),
+            allow_in: Vec::new(),
+            allow_out: Vec::new(),
+            allow_peers: Vec::new(),
+        }
     }
 }
 
@@ -249,8 +307,26 @@ impl GroupNeed {
 pub struct Need {
     /// Always the isolation group.
     pub isolation: GroupNeed,
+    /// The collection group, where an interface has to end in it.
+    pub collection: Option<GroupNeed>,
     /// The conversion group, where an interface has to be converted.
     pub conversion: Option<GroupNeed>,
+}
+
+impl Need {
+    /// Each group, those in which interfaces end first.
+    pub fn groups(&self) -> impl Iterator<Item = &GroupNeed> {
+        std::iter::once(&self.isolation).chain(&self.collection).chain(&self.conversion)
+    }
+
+    fn add(&mut self, world: &World, vpc: &VpcId, role: Role, path: Option<&CollectionPath>) {
+        let there = match role {
+            Role::Isolation => return,
+            Role::Collection => &mut self.collection,
+            Role::Conversion => &mut self.conversion,
+        };
+        there.get_or_insert_with(|| group_need(world, vpc, role, path));
+    }
 }
 
 /// An interface that has to move.
@@ -260,6 +336,8 @@ pub struct Move {
     pub nic: Nic,
     /// Whether it goes through the conversion group.
     pub convert: bool,
+    /// Where it ends.
+    pub to: Role,
 }
 
 /// What has to be changed.
@@ -274,25 +352,27 @@ pub struct Decision {
 impl Decision {
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.moves.is_empty() && self.vpcs.values().all(|need| need.isolation.is_met())
+        let ends = |need: &Need| need.isolation.is_met() && need.collection.as_ref().is_none_or(GroupNeed::is_met);
+        self.moves.is_empty() && self.vpcs.values().all(ends)
     }
 }
 
 fn need<'a>(vpcs: &'a mut BTreeMap<VpcId, Need>, world: &World, vpc: &VpcId) -> &'a mut Need {
-    vpcs.entry(vpc.clone()).or_insert_with(|| Need { isolation: group_need(world, vpc, Role::Isolation), conversion: None })
+    vpcs.entry(vpc.clone()).or_insert_with(|| Need {
+        isolation: group_need(world, vpc, Role::Isolation, None),
+        collection: None,
+        conversion: None,
+    })
 }
 
-fn group_need(world: &World, vpc: &VpcId, role: Role) -> GroupNeed {
+fn group_need(world: &World, vpc: &VpcId, role: Role, path: Option<&CollectionPath>) -> GroupNeed {
     if let Some(group) = world.current(vpc, role) {
-        return GroupNeed::repair(group);
+        return GroupNeed::repair(group, path);
     }
     let taken = world.groups.iter().filter(|group| group.vpc == *vpc && group.role == role).map(|group| group.number).max();
-    GroupNeed {
-        role,
-        found: None,
-        number: taken.unwrap_or(0).saturating_add(1),
-        revoke: Rules::default(),
-        allow_in: Vec::new(),
-        allow_out: Vec::new(),
+    let mut need = GroupNeed::none(role, None, taken.unwrap_or(0).saturating_add(1));
+    if let (Role::Collection, Some(path)) = (role, path) {
+        need.allow_peers = path::peers(path).into_iter().collect();
     }
+    need
 }

@@ -7,10 +7,12 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType, Tag, TagSpecification};
 use futures_util::future;
 use handler::{AwsError, failed};
+use incident::plan::CollectionPath;
 use incident::{CaseId, Fault, GroupId, VpcId};
 use serde_json::{Value, json};
 
 use crate::decide::{Family, GroupNeed, Role, Rules};
+use crate::path::{self, Peer};
 use crate::records::{Attempt, change, rules_json};
 use crate::world::{RETIRED, ROLE, group_named};
 
@@ -27,16 +29,16 @@ pub(crate) struct Ensured {
 }
 
 /// Finds or makes the group, and sets its rules right.
-pub(crate) async fn ensure(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed) -> Ensured {
+pub(crate) async fn ensure(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, path: Option<&CollectionPath>) -> Ensured {
     let mut ensured = Ensured::default();
     match &need.found {
         Some(id) => fix(ec2, id, need, &mut ensured).await,
-        None => make(ec2, case, vpc, need, &mut ensured).await,
+        None => make(ec2, case, vpc, need, path, &mut ensured).await,
     }
     ensured
 }
 
-async fn make(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, ensured: &mut Ensured) {
+async fn make(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, path: Option<&CollectionPath>, ensured: &mut Ensured) {
     for number in need.number..need.number.saturating_add(NAMES) {
         let name = need.role.name(number);
         let intended = change("ec2:CreateSecurityGroup", &vpc, Value::Null, json!({ "role": need.role.tag(), "name": name }));
@@ -45,7 +47,7 @@ async fn make(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, ensure
             Err(error) if error.is("InvalidGroup.Duplicate") => match group_named(ec2, vpc, &name).await {
                 Ok(Some(group)) if group.role == need.role && group.is_usable() => {
                     ensured.attempts.push(Attempt::new(intended, Err::<(), _>(error), &["InvalidGroup.Duplicate"]));
-                    return fix(ec2, &group.id, &GroupNeed::repair(&group), ensured).await;
+                    return fix(ec2, &group.id, &GroupNeed::repair(&group, path), ensured).await;
                 }
                 // Somebody else's group, or a retired one: the next name.
                 Ok(_) if number + 1 < need.number.saturating_add(NAMES) => {}
@@ -54,7 +56,7 @@ async fn make(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, ensure
             },
             Ok(id) => {
                 ensured.attempts.push(Attempt::new(intended, Ok(()), &[]));
-                return fix(ec2, &id, &fresh(need.role, &id, number), ensured).await;
+                return fix(ec2, &id, &fresh(need.role, &id, number, path), ensured).await;
             }
             Err(error) => return ensured.attempts.push(Attempt::new(intended, Err::<(), _>(error), &[])),
         }
@@ -70,6 +72,7 @@ async fn create(ec2: &Client, case: &CaseId, vpc: &VpcId, role: Role, name: &str
         .build();
     let description = match role {
         Role::Conversion => "Cordon: allow-all for the moment that makes flows untracked. Do not use.",
+        Role::Collection => "Cordon: nothing in, and out just what memory is collected through. Instances in it are contained.",
         Role::Isolation => "Cordon: no rules at all. Instances in it are contained.",
     };
     let create = ec2.create_security_group().group_name(name).description(description).vpc_id(vpc.as_str());
@@ -85,24 +88,31 @@ async fn create(ec2: &Client, case: &CaseId, vpc: &VpcId, role: Role, name: &str
 
 /// What a group that has just been made needs. It allows all egress: IPv4 and, where the VPC has it, IPv6 [facts 13]; a look
 /// would cost a round trip, so both are revoked unseen, and the read-back shows whether anything is left.
-fn fresh(role: Role, id: &GroupId, number: u32) -> GroupNeed {
+fn fresh(role: Role, id: &GroupId, number: u32, path: Option<&CollectionPath>) -> GroupNeed {
     let both = || vec![Family::V4, Family::V6];
-    let (revoke, allow_in, allow_out) = match role {
-        Role::Isolation => (Rules { ingress: Vec::new(), egress: permissions(&both()) }, Vec::new(), Vec::new()),
-        Role::Conversion => (Rules::default(), both(), vec![Family::V6]),
-    };
-    GroupNeed { role, found: Some(id.clone()), number, revoke, allow_in, allow_out }
+    let mut need = GroupNeed::none(role, Some(id.clone()), number);
+    match role {
+        Role::Isolation | Role::Collection => need.revoke.egress = permissions(&both()),
+        Role::Conversion => (need.allow_in, need.allow_out) = (both(), vec![Family::V6]),
+    }
+    if let (Role::Collection, Some(path)) = (role, path) {
+        need.allow_peers = path::peers(path).into_iter().collect();
+    }
+    need
 }
 
 async fn fix(ec2: &Client, id: &GroupId, need: &GroupNeed, ensured: &mut Ensured) {
+    let everything = |families: &[Family]| families.iter().map(|family| permission(*family)).collect::<Vec<_>>();
+    let out: Vec<IpPermission> = everything(&need.allow_out).into_iter().chain(need.allow_peers.iter().map(Peer::rule)).collect();
     let ((ingress, egress), (allowed_in, allowed_out)) = future::join(
         future::join(revoke(ec2, id, true, &need.revoke.ingress), revoke(ec2, id, false, &need.revoke.egress)),
-        future::join(allow(ec2, id, true, &need.allow_in), allow(ec2, id, false, &need.allow_out)),
+        future::join(allow(ec2, id, true, &everything(&need.allow_in)), allow(ec2, id, false, &out)),
     )
     .await;
     let attempts: Vec<Attempt> = [ingress, egress, allowed_in, allowed_out].into_iter().flatten().collect();
-    // A conversion group without its four rules converts nothing. An isolation group with rules is still a better place
-    // than the one where the interface is, and the read-back tells the truth about it.
+    // A conversion group without its four rules converts nothing, and a collection group with others than its own is no
+    // place to end in. An isolation group with rules is still a better place than the one where the interface is, and the
+    // read-back tells the truth about it.
     let usable = need.role == Role::Isolation || attempts.iter().all(|attempt| attempt.error.is_none());
     ensured.id = usable.then(|| id.clone());
     ensured.attempts.extend(attempts);
@@ -150,20 +160,20 @@ async fn revoke(ec2: &Client, id: &GroupId, ingress: bool, rules: &[IpPermission
     .await
 }
 
-/// One call for each family, all at the same time: one that is there already must not keep the other out.
-async fn allow(ec2: &Client, id: &GroupId, ingress: bool, families: &[Family]) -> Vec<Attempt> {
-    future::join_all(families.iter().map(|family| async {
+/// One call for each rule, all at the same time: one that is there already must not keep the others out.
+async fn allow(ec2: &Client, id: &GroupId, ingress: bool, rules: &[IpPermission]) -> Vec<Attempt> {
+    future::join_all(rules.iter().map(|rule| async {
         let group = id.as_str();
         let (action, result) = if ingress {
             let action = "ec2:AuthorizeSecurityGroupIngress";
-            let call = ec2.authorize_security_group_ingress().group_id(group).ip_permissions(permission(*family));
+            let call = ec2.authorize_security_group_ingress().group_id(group).ip_permissions(rule.clone());
             (action, call.send().await.map(drop).map_err(failed(action)))
         } else {
             let action = "ec2:AuthorizeSecurityGroupEgress";
-            let call = ec2.authorize_security_group_egress().group_id(group).ip_permissions(permission(*family));
+            let call = ec2.authorize_security_group_egress().group_id(group).ip_permissions(rule.clone());
             (action, call.send().await.map(drop).map_err(failed(action)))
         };
-        let to = json!([family.everything()]);
+        let to = rules_json(std::slice::from_ref(rule));
         Attempt::new(change(action, &id, Value::Null, to), result.map_err(unseen), &["InvalidPermission.Duplicate"])
     }))
     .await
@@ -174,7 +184,7 @@ fn unseen(error: AwsError) -> AwsError {
     if error.is("InvalidGroup.NotFound") { error.as_fault(Fault::Transient) } else { error }
 }
 
-fn permissions(families: &[Family]) -> Vec<IpPermission> {
+pub(crate) fn permissions(families: &[Family]) -> Vec<IpPermission> {
     families.iter().copied().map(permission).collect()
 }
 

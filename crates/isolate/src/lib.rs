@@ -2,7 +2,9 @@
 //!
 //! `contain` moves every interface into the conversion group (allow-all, IPv4 and IPv6, both ways), which makes its flows
 //! untracked, and then into the isolation group, which has no rules: an untracked flow ends with the rule that allowed it
-//! [facts 1, 2]. `close-door` runs after a failure and sees to it that no interface stays in the wide-open group.
+//! [facts 1, 2]. Where memory is to be collected, the primary interface ends in the collection group instead: nothing in, and
+//! out just what the collector needs. `close-door` runs after a failure and sees to it that no interface stays in the
+//! wide-open group; `lockdown` leaves nothing open at all, and switches instance metadata off.
 //!
 //! Safe to repeat: it looks first and changes only what is not yet so. Groups are found again by tag and name, and an
 //! interface that is in its clean isolation group already is left alone.
@@ -16,15 +18,17 @@ mod close_door;
 mod contain;
 pub mod decide;
 mod groups;
+mod lockdown;
+pub mod path;
 mod records;
 mod verdict;
 mod world;
 
 use handler::{AwsError, Store, StoreError};
-use incident::evidence::{Containment, Failure};
+use incident::evidence::{Containment, Failure, Lockdown};
 use incident::plan::Plan;
 use incident::{CaseId, Classify, Fault, Visit};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What the state machine, or the last word, asks for.
 #[derive(Debug, Clone, Deserialize)]
@@ -46,10 +50,24 @@ pub enum Input {
         /// What broke.
         failure: Failure,
     },
+    /// Leave nothing open at all.
+    Lockdown {
+        /// Where in the execution this is.
+        visit: Visit,
+        /// What may be done.
+        plan: Box<Plan>,
+    },
 }
 
 /// What was done, as it was read back.
-pub type Output = Containment;
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Output {
+    /// By `contain` and `close-door`.
+    Containment(Containment),
+    /// By `lockdown`.
+    Lockdown(Lockdown),
+}
 
 /// What the step talks to.
 #[derive(Debug, Clone)]
@@ -98,10 +116,13 @@ impl Classify for Error {
     }
 }
 
-/// Cuts the network, or closes the door.
+/// Cuts the network, closes the door, or locks down.
 pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     match input {
-        Input::Contain { visit, plan } => Box::pin(contain::contain(clients, &visit, &plan)).await,
-        Input::CloseDoor { visit, plan, failure } => Box::pin(close_door::close_door(clients, &visit, &plan, failure)).await,
+        Input::Contain { visit, plan } => Box::pin(contain::contain(clients, &visit, &plan)).await.map(Output::Containment),
+        Input::CloseDoor { visit, plan, failure } => {
+            Box::pin(close_door::close_door(clients, &visit, &plan, failure)).await.map(Output::Containment)
+        }
+        Input::Lockdown { visit, plan } => Box::pin(lockdown::lock_down(clients, &visit, &plan)).await.map(Output::Lockdown),
     }
 }

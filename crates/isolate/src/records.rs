@@ -6,6 +6,7 @@ use incident::record::{Change, ChangeResult};
 use serde_json::{Value, json};
 
 use crate::decide::{Decision, GroupNeed, Nic, Role};
+use crate::groups::permissions;
 
 /// One call that was made: the change, and the error where it failed.
 #[derive(Debug, Clone)]
@@ -43,7 +44,7 @@ pub(crate) const MODIFY: &str = "ec2:ModifyNetworkInterfaceAttribute";
 pub(crate) fn intended(decision: &Decision) -> Vec<Change> {
     let mut changes = Vec::new();
     for (vpc, need) in &decision.vpcs {
-        for group in std::iter::once(&need.isolation).chain(&need.conversion) {
+        for group in need.groups() {
             changes.extend(intended_group(vpc.as_str(), group));
         }
     }
@@ -51,7 +52,7 @@ pub(crate) fn intended(decision: &Decision) -> Vec<Change> {
         if moving.convert {
             changes.push(moved(&moving.nic, Role::Conversion));
         }
-        changes.push(moved(&moving.nic, Role::Isolation));
+        changes.push(moved(&moving.nic, moving.to));
     }
     changes
 }
@@ -68,8 +69,11 @@ fn intended_group(vpc: &str, need: &GroupNeed) -> Vec<Change> {
     }
     let allows = [("Ingress", &need.allow_in), ("Egress", &need.allow_out)];
     for (direction, families) in allows.into_iter().filter(|(_, families)| !families.is_empty()) {
-        let to = json!(families.iter().map(|family| family.everything()).collect::<Vec<_>>());
+        let to = rules_json(&permissions(families));
         changes.push(change(&format!("ec2:AuthorizeSecurityGroup{direction}"), &id, Value::Null, to));
+    }
+    for peer in &need.allow_peers {
+        changes.push(change("ec2:AuthorizeSecurityGroupEgress", &id, Value::Null, rules_json(&[peer.rule()])));
     }
     changes
 }

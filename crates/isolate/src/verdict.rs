@@ -1,15 +1,17 @@
 //! The verdict: what the read-back says, and nothing else.
 
 use incident::evidence::{ContainmentStatus, InterfaceOutcome, InterfaceStatus};
-use incident::plan::Plan;
+use incident::plan::CollectionPath;
 use incident::risk::{Risk, RiskKind};
 use incident::{GroupId, InterfaceId};
 
 use crate::act::Run;
-use crate::decide::{Nic, Role, World};
+use crate::contain::is_contained;
+use crate::decide::{Nic, Role, World, is_right};
 
 /// Each interface as it was read back; `Unknown` for each one that was known where nothing could be read.
-pub(crate) fn interfaces(plan: &Plan, before: &[Nic], now: Option<&World>) -> Vec<InterfaceOutcome> {
+pub(crate) fn interfaces(run: &Run<'_>, before: &[Nic], now: Option<&World>) -> Vec<InterfaceOutcome> {
+    let plan = run.plan;
     let groups_before = |id: &InterfaceId| -> Vec<GroupId> {
         let seen = before.iter().find(|nic| nic.id == *id).map(|nic| nic.groups.clone());
         let planned = || plan.target.interfaces.iter().find(|nic| nic.id == *id).map(|nic| nic.groups.clone());
@@ -28,7 +30,7 @@ pub(crate) fn interfaces(plan: &Plan, before: &[Nic], now: Option<&World>) -> Ve
         return planned.chain(late).map(unknown).collect();
     };
     let outcome = |nic: &Nic| {
-        let (status, reason) = status(nic, now);
+        let (status, reason) = status(nic, now, run.open_path());
         InterfaceOutcome {
             id: nic.id.clone(),
             status,
@@ -41,11 +43,15 @@ pub(crate) fn interfaces(plan: &Plan, before: &[Nic], now: Option<&World>) -> Ve
 }
 
 /// How one interface is, and why it is not cut.
-pub(crate) fn status(nic: &Nic, now: &World) -> (InterfaceStatus, String) {
+pub(crate) fn status(nic: &Nic, now: &World, path: Option<&CollectionPath>) -> (InterfaceStatus, String) {
     let isolation = now.current(&nic.vpc, Role::Isolation);
+    let collection = now.current(&nic.vpc, Role::Collection).filter(|group| nic.groups == [group.id.clone()]);
+    let ours = path.filter(|path| path.interface == nic.id);
     let worn = || nic.groups.iter().map(|id| now.group(id));
     if isolation.is_some_and(|group| nic.groups == [group.id.clone()] && group.rules.is_empty()) {
         (InterfaceStatus::Cut, String::new())
+    } else if ours.is_some() && collection.is_some_and(|group| is_right(group, ours)) {
+        (InterfaceStatus::PathOnly, String::new())
     } else if !nic.groups.is_empty() && worn().all(|group| group.is_some_and(|group| group.rules.is_empty())) {
         (InterfaceStatus::DoorClosed, "it is in a group of ours without rules, but not in its isolation group alone".to_owned())
     } else if !nic.ours {
@@ -62,7 +68,7 @@ pub(crate) fn overall(outcomes: &[InterfaceOutcome], now: Option<&World>, withhe
     let Some(now) = now else { return ContainmentStatus::Unknown };
     let ours = |outcome: &&InterfaceOutcome| now.nics.iter().any(|nic| nic.id == outcome.id && nic.ours);
     let ours: Vec<InterfaceStatus> = outcomes.iter().filter(ours).map(|outcome| outcome.status).collect();
-    let cut = ours.iter().filter(|status| **status == InterfaceStatus::Cut).count();
+    let cut = ours.iter().filter(|status| is_contained(**status)).count();
     let closed = ours.iter().filter(|status| **status == InterfaceStatus::DoorClosed).count();
     match (outcomes.len(), ours.len()) {
         (0, _) => ContainmentStatus::NothingToCut,
@@ -89,7 +95,8 @@ pub(crate) fn risks(run: &Run<'_>, now: Option<&World>, withheld: bool) -> Vec<R
         ),
     ];
     let cut = |id: &InterfaceId| {
-        now.is_some_and(|now| now.nics.iter().any(|nic| nic.id == *id && status(nic, now).0 == InterfaceStatus::Cut))
+        let contained = |now: &World, nic: &Nic| is_contained(status(nic, now, run.open_path()).0);
+        now.is_some_and(|now| now.nics.iter().any(|nic| nic.id == *id && contained(now, nic)))
     };
     let tracked = run.tracked.iter().filter(|id| cut(id)).map(|id| {
         Risk::new(
@@ -100,6 +107,20 @@ pub(crate) fn risks(run: &Run<'_>, now: Option<&World>, withheld: bool) -> Vec<R
         )
     });
     risks.extend(tracked);
+    if let (Some(path), Some(now)) = (run.open_path().filter(|path| !path.evidence_bucket_only), now) {
+        let open = now.nics.iter().filter(|nic| status(nic, now, Some(path)).0 == InterfaceStatus::PathOnly);
+        risks.extend(open.map(|nic| {
+            Risk::new(
+                RiskKind::S3Path,
+                nic.id.as_str(),
+                format!(
+                    "until lock-down, at the latest at {}, the target reaches Systems Manager and S3 through the VPC's endpoints, and \
+                     the S3 endpoint's policy does not bind it to the evidence bucket: connections opened meanwhile stay tracked",
+                    run.plan.deadlines.memory
+                ),
+            )
+        }));
+    }
     for nic in now.iter().flat_map(|now| &now.nics).filter(|nic| !nic.ours) {
         let advice = "managed by an AWS service, which alone can change its groups: contain it through that service";
         risks.push(Risk::new(RiskKind::UnmanagedInterface, nic.id.as_str(), advice));

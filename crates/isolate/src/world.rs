@@ -39,7 +39,7 @@ pub(crate) async fn groups(ec2: &Client, vpcs: &BTreeSet<VpcId>) -> Result<Vec<G
     if vpcs.is_empty() {
         return Ok(Vec::new());
     }
-    let ours = filter(&format!("tag:{ROLE}"), [Role::Conversion, Role::Isolation].map(|role| role.tag().to_owned()));
+    let ours = filter(&format!("tag:{ROLE}"), Role::ALL.map(|role| role.tag().to_owned()));
     let there = filter("vpc-id", vpcs.iter().map(ToString::to_string));
     let pages = ec2.describe_security_groups().filters(ours).filters(there).into_paginator().items().send();
     let groups: Vec<SecurityGroup> = pages.collect::<Result<_, _>>().await.map_err(failed("ec2:DescribeSecurityGroups"))?;

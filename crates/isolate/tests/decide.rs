@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range};
-use incident::{GroupId, InterfaceId, VpcId};
-use isolate::decide::{Decision, Family, Group, GroupNeed, Nic, Role, Rules, Scope, World, decide};
+use incident::plan::CollectionPath;
+use incident::{GroupId, InterfaceId, PrefixListId, VpcId};
+use isolate::decide::{Decision, Family, Group, GroupNeed, Nic, Role, Rules, Scope, World, decide, is_right};
+use isolate::path::Peer;
 use proptest::prelude::*;
 
 fn rule(family: Family) -> IpPermission {
@@ -36,7 +38,7 @@ fn world() -> impl Strategy<Value = World> {
     (groups, nics).prop_map(|(groups, nics)| {
         let mut world = World::default();
         for (n, (in_vpc, conversion, number, retired, ingress, egress)) in (1u32..).zip(groups) {
-            let role = if conversion { Role::Conversion } else { Role::Isolation };
+            let role = if conversion { Role::Conversion } else { [Role::Isolation, Role::Collection][usize::from(number == 3)] };
             let vpc = vpc(in_vpc);
             // Names are unique in a VPC.
             if !world.groups.iter().any(|group| group.vpc == vpc && group.role == role && group.number == number) {
@@ -98,6 +100,9 @@ impl Simulation {
         assert!(!group.retired, "a retired group is never used or repaired");
         group.rules.ingress.retain(|rule| !need.revoke.ingress.contains(rule));
         group.rules.egress.retain(|rule| !need.revoke.egress.contains(rule));
+        if group.role == Role::Collection {
+            group.rules.egress.extend(need.allow_peers.iter().map(Peer::rule));
+        }
         if group.role == Role::Conversion {
             for rules in [&mut group.rules.ingress, &mut group.rules.egress] {
                 let missing = Family::missing(rules);
@@ -111,16 +116,18 @@ impl Simulation {
         let mut pairs = std::collections::BTreeMap::new();
         for (vpc, need) in &decision.vpcs {
             let isolation = self.ensure(vpc, &need.isolation);
+            let collection = need.collection.as_ref().and_then(|need| self.ensure(vpc, need));
             let conversion = need.conversion.as_ref().and_then(|need| self.ensure(vpc, need));
-            pairs.insert(vpc.clone(), (isolation, conversion));
+            pairs.insert(vpc.clone(), (isolation, collection, conversion));
         }
         for step in [Role::Conversion, Role::Isolation] {
             for moving in &decision.moves {
-                let (isolation, conversion) = pairs[&moving.nic.vpc].clone();
+                let (isolation, collection, conversion) = pairs[&moving.nic.vpc].clone();
+                let room = if moving.to == Role::Collection { collection.or(isolation) } else { isolation };
                 let to = match step {
-                    Role::Isolation => isolation,
-                    Role::Conversion if moving.convert && isolation.is_some() => conversion,
-                    Role::Conversion => None,
+                    Role::Isolation => room,
+                    Role::Conversion if moving.convert && room.is_some() => conversion,
+                    Role::Conversion | Role::Collection => None,
                 };
                 let Some(to) = to else { continue };
                 if self.goes_through() {
@@ -139,7 +146,12 @@ impl Simulation {
 }
 
 fn scope<'a>(convert: bool, converted: &'a BTreeSet<InterfaceId>, may_touch: &'a dyn Fn(&Nic) -> bool) -> Scope<'a> {
-    Scope { convert, converted, may_touch }
+    Scope { convert, path: None, converted, may_touch }
+}
+
+fn collecting(nic: InterfaceId) -> CollectionPath {
+    let s3 = PrefixListId::parse("pl-63a5400a").ok();
+    CollectionPath { interface: nic, endpoints: vec![group_id(0x2001), group_id(0x2002)], s3, evidence_bucket_only: false }
 }
 
 fn is_cut(nic: &Nic, world: &World) -> bool {
@@ -161,6 +173,34 @@ proptest! {
     }
 
     #[test]
+    fn only_the_interface_of_the_path_ends_in_the_collection_group_and_nothing_isolated_is_opened_again(
+        world in world(), convert: bool, pick in 0..15usize,
+    ) {
+        let none = BTreeSet::new();
+        let all = |_: &Nic| true;
+        let path = collecting(world.nics[pick % world.nics.len()].id.clone());
+        let scope = Scope { convert, path: Some(&path), converted: &none, may_touch: &all };
+        let mut cloud = Simulation::new(world.clone(), Vec::new());
+        cloud.carry_out(&decide(&cloud.world, &scope));
+        for (before, nic) in world.nics.iter().zip(&cloud.world.nics).filter(|(_, nic)| nic.ours) {
+            let isolated = world.current(&nic.vpc, Role::Isolation).is_some_and(|group| before.groups == [group.id.clone()]);
+            if nic.id == path.interface && !isolated {
+                let group = cloud.world.current(&nic.vpc, Role::Collection).unwrap();
+                prop_assert!(nic.groups == [group.id.clone()] && is_right(group, Some(&path)), "{nic:?} {group:?}");
+            } else {
+                prop_assert!(is_cut(nic, &cloud.world), "{nic:?}");
+            }
+        }
+        prop_assert!(decide(&cloud.world, &scope).is_empty(), "deciding again must decide nothing");
+        // And without the path nothing of it stays open.
+        let none = BTreeSet::new();
+        cloud.carry_out(&decide(&cloud.world, &Scope { convert: false, path: None, converted: &none, may_touch: &all }));
+        for nic in cloud.world.nics.iter().filter(|nic| nic.ours) {
+            prop_assert!(is_cut(nic, &cloud.world), "{nic:?}");
+        }
+    }
+
+    #[test]
     fn whatever_fails_no_interface_stays_in_an_open_conversion_group(
         world in world(), convert: bool, fails in prop::collection::vec(any::<bool>(), 0..60),
     ) {
@@ -177,12 +217,13 @@ proptest! {
     }
 
     #[test]
-    fn what_may_not_be_touched_leaves_only_the_conversion_group(world in world()) {
+    fn what_may_not_be_touched_leaves_only_the_groups_that_let_something_through(world in world()) {
         let none = BTreeSet::new();
         let never = |_: &Nic| false;
         let decision = decide(&world, &scope(false, &none, &never));
         for moving in &decision.moves {
-            prop_assert!(world.wears(&moving.nic, Role::Conversion) && !moving.convert);
+            let ours = world.wears(&moving.nic, Role::Conversion) || world.wears(&moving.nic, Role::Collection);
+            prop_assert!(ours && !moving.convert);
         }
     }
 

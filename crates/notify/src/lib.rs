@@ -6,11 +6,13 @@
 //! INVARIANT: once a case is sealed, nothing is written into it; that people were told stands beside it.
 
 pub mod message;
+mod said;
 mod text;
 
 use handler::{AwsError, Store, failed};
-use incident::evidence::{Closed, Containment, Failure, Freeze, Preserved, Sealed};
+use incident::evidence::{Capture, Closed, Containment, Denial, Failure, Freeze, Lockdown, Preserved, Sealed};
 use incident::plan::Plan;
+use incident::said::Said;
 use incident::triage::Triaged;
 use incident::{Classify, ExecutionArn, Fault, Visit, case};
 use serde::{Deserialize, Serialize};
@@ -52,12 +54,18 @@ pub struct End {
     pub plan: Option<Plan>,
     /// How contained the target is.
     pub containment: Option<Containment>,
+    /// Whether its role sessions are denied.
+    pub denial: Option<Denial>,
     /// What was frozen.
     pub freeze: Option<Freeze>,
     /// What Notify said at the opening.
     pub opening: Option<Value>,
     /// How the wait for the snapshots ended.
     pub preserved: Option<Preserved>,
+    /// How the capture of memory ended.
+    pub memory: Option<Capture>,
+    /// Whether anything is still open.
+    pub lockdown: Option<Lockdown>,
     /// The evidence manifest.
     pub sealed: Option<Sealed>,
     /// The end of the case.
@@ -68,6 +76,18 @@ pub struct End {
     /// The execution's input; absent where the case closed. Hostile.
     #[serde(default)]
     pub input: Value,
+}
+
+impl End {
+    /// What was done to the target, and what was taken from it.
+    fn said(&self) -> Said<'_> {
+        Said {
+            containment: self.containment.as_ref(),
+            denial: self.denial.as_ref(),
+            memory: self.memory.as_ref(),
+            lockdown: self.lockdown.as_ref(),
+        }
+    }
 }
 
 /// That people were told.

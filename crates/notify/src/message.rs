@@ -4,13 +4,15 @@
 
 use std::fmt::Write as _;
 
-use incident::evidence::{Containment, ContainmentStatus, Missing};
+use incident::evidence::{ContainmentStatus, Missing};
 use incident::plan::{Cut, FindingSummary, Plan, PolicySource};
-use incident::risk::{self, Risk};
+use incident::risk::Risk;
+use incident::said::{Said, risks as remaining};
 use incident::triage::{Triaged, Verdict};
 use incident::{CaseId, ExecutionArn, InstanceId, finding, report};
 use serde::{Deserialize, Serialize};
 
+use crate::said;
 use crate::text::harmless;
 use crate::{End, Input};
 
@@ -62,6 +64,9 @@ pub struct Notice {
     pub finding: Option<FindingSummary>,
     /// The state that the target is in, in one sentence.
     pub state: String,
+    /// What else was done to it and taken from it, or will be, one sentence each.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Whether everything went as planned; absent while it is not known.
     pub as_planned: Option<bool>,
     /// What was not done, or is missing, one sentence each.
@@ -113,8 +118,11 @@ pub fn structured(notice: &Notice) -> String {
 /// The short text.
 pub fn text(notice: &Notice) -> String {
     let mut out = format!("{}\n\n{}\n", subject(notice), notice.state);
-    if let Some(finding) = &notice.finding {
+    for sentence in &notice.also {
         // Writing to a String cannot fail, here and below.
+        let _ = writeln!(out, "{sentence}");
+    }
+    if let Some(finding) = &notice.finding {
         let _ = writeln!(out, "\nFinding: {} (severity {}): {}", finding.kind, finding.severity, finding.title);
     }
     for (title, lines) in
@@ -150,12 +158,21 @@ fn opened(execution: &ExecutionArn, plan: &Plan) -> Notice {
     if !plan.target.state.is_alive() {
         todo.push("The instance is terminated or unknown: only what AWS still has can be preserved.".to_owned());
     }
-    Notice { state, not_done: asked(plan), risks: risks(Some(plan), None), todo, ..about(Kind::Opened, execution, Some(plan)) }
+    let mut not_done = asked(plan);
+    not_done.extend(lines(&said::not_planned(plan)));
+    Notice {
+        state,
+        also: lines(&said::planned(plan)),
+        not_done,
+        risks: risks(Some(plan), Said::default()),
+        todo,
+        ..about(Kind::Opened, execution, Some(plan))
+    }
 }
 
 fn ended(kind: Kind, end: &End) -> Notice {
     let plan = end.plan.as_ref();
-    let containment = end.containment.as_ref();
+    let said = end.said();
     let mut not_done: Vec<String> = Vec::new();
     if let Some(failure) = &end.failure {
         not_done.push(format!("{} failed with {}: {}", failure.state, failure.error, failure.cause));
@@ -177,7 +194,7 @@ fn ended(kind: Kind, end: &End) -> Notice {
         }
     });
 
-    let mut todo = report::todo(plan, containment, end.sealed.as_ref(), end.failure.as_ref());
+    let mut todo = report::todo(plan, said, end.sealed.as_ref(), end.failure.as_ref());
     let mut notice = about(kind, &end.visit.execution, plan);
     if plan.is_none() {
         notice.target.instance_id = finding::target_of(&end.input);
@@ -189,10 +206,11 @@ fn ended(kind: Kind, end: &End) -> Notice {
         todo.push(format!("Check the case: cordon verify {case}"));
     }
     Notice {
-        state: state(containment, plan),
+        state: state(said, plan),
+        also: plan.map(|plan| lines(&said::done(plan, said))).unwrap_or_default(),
         as_planned: Some(kind == Kind::Closed && end.closed.as_ref().is_some_and(|closed| closed.as_planned)),
         not_done: lines(&not_done),
-        risks: risks(plan, containment),
+        risks: risks(plan, said),
         todo: lines(&todo),
         ..notice
     }
@@ -246,6 +264,7 @@ fn about(kind: Kind, execution: &ExecutionArn, plan: Option<&Plan>) -> Notice {
         },
         finding: plan.map(|plan| safe(&plan.finding)),
         state: String::new(),
+        also: Vec::new(),
         as_planned: None,
         not_done: Vec::new(),
         risks: Vec::new(),
@@ -258,10 +277,16 @@ fn about(kind: Kind, execution: &ExecutionArn, plan: Option<&Plan>) -> Notice {
 }
 
 /// The state that the target is in.
-fn state(containment: Option<&Containment>, plan: Option<&Plan>) -> String {
-    let said = match containment.map(|containment| containment.status) {
+fn state(said: Said<'_>, plan: Option<&Plan>) -> String {
+    let text = match said.containment.map(|containment| containment.status) {
+        Some(ContainmentStatus::Contained) if said.path_left().is_some() => {
+            "The target is CONTAINED but for the path for memory, to Systems Manager and S3, which is still open: close it by hand now."
+        }
         Some(ContainmentStatus::Contained) => {
             "The target is CONTAINED: flows made untracked, rules removed, every interface read back in its isolation group."
+        }
+        Some(_) if said.cut_late() => {
+            "The target is CONTAINED by now: the first cut missed something, lock-down read every interface back in its isolation group."
         }
         Some(ContainmentStatus::PartlyContained) => {
             "The target is only PARTLY contained: some of its interfaces are open. Isolate them by hand now."
@@ -277,7 +302,7 @@ fn state(containment: Option<&Containment>, plan: Option<&Plan>) -> String {
         }
         None => "The target is NOT contained: the incident broke before it had a plan, and nothing was changed.",
     };
-    said.to_owned()
+    text.to_owned()
 }
 
 /// What the plan leaves to a person, and what is wrong with the policy.
@@ -292,14 +317,12 @@ fn asked(plan: &Plan) -> Vec<String> {
     lines(&all)
 }
 
-fn risks(plan: Option<&Plan>, containment: Option<&Containment>) -> Vec<String> {
-    let planned = plan.map(|plan| plan.risks.as_slice()).unwrap_or_default();
-    let found = containment.map(|containment| containment.risks.as_slice()).unwrap_or_default();
+fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<String> {
     let line = |risk: &Risk| match risk.subject.as_str() {
         "" => risk.advice.clone(),
         subject => format!("{subject}: {}", risk.advice),
     };
-    let all: Vec<String> = risk::merged(planned, found).iter().map(line).collect();
+    let all: Vec<String> = remaining(plan, said).iter().map(line).collect();
     lines(&all)
 }
 

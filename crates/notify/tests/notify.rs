@@ -9,7 +9,7 @@ use notify::message::{Notice, notice, structured, subject, text};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stub::Answer;
-use support::{CASE, TOPIC, closed, failed, opened, parse, plan, published, tell, topic, verdict};
+use support::{CASE, TOPIC, closed, denial, failed, lockdown, memory, opened, parse, plan, published, tell, topic, verdict};
 
 /// Where it stands that people were told how the execution ended.
 fn told() -> String {
@@ -86,18 +86,80 @@ async fn a_topic_that_takes_nothing_fails_by_its_fault_and_writes_nothing() {
 /// Every kind of message, with the name of the file that has its text.
 fn messages() -> Vec<(&'static str, Value)> {
     let missing = json!([{"item": "snapshot:vol-0abc1234def567890", "reason": "snap-1 failed"}]);
-    let reasons = json!(["the target is not contained: eni-1 is still open", "snapshot:vol-0abc1234def567890: snap-1 failed"]);
+    let reasons = json!([
+        "containment: some interfaces are not in their isolation group: eni-1 is still open",
+        "lockdown: the target is only partly locked down",
+        "snapshot:vol-0abc1234def567890: snap-1 failed"
+    ]);
     let raw = json!({"instanceId": "i-0abc1234def567890", "raeson": "a typo"});
+    let opened_without_memory = with(
+        opened(),
+        &[
+            (
+                "/plan/memory",
+                json!({"decision": "skip", "because": "noPath", "reason": "the VPC has no endpoint of Systems Manager"}),
+            ),
+            ("/plan/credentials", json!({"decision": "skip", "reason": "the policy says so"})),
+        ],
+    );
+    let opened_uncut = with(
+        opened(),
+        &[
+            ("/plan/cut", json!({"decision": "askFirst", "reasons": ["the tag `keep` protects it"]})),
+            ("/plan/memory", json!({"decision": "capture", "path": null})),
+        ],
+    );
+    let open_reasons = json!([
+        "lockdown: the target is only partly locked down: the metadata options could not be changed",
+        "memory: it is only partly captured: the deadline passed after 4.0 GiB",
+        "the target's credentials are not denied: the role has no boundary",
+    ]);
+    let open_missing = json!([{"item": "lockdown", "reason": "partly"}, {"item": "memory", "reason": "partly"}]);
+    let left_open = with(
+        closed("contained", &open_missing, &open_reasons),
+        &[
+            ("/lockdown", lockdown("partly", "pathOnly", false)),
+            ("/memory", memory("partial", 4 << 30, "the deadline passed after 4.0 GiB")),
+            ("/denial", denial("notDenied", "all")),
+        ],
+    );
+    let no_path = with(
+        closed("contained", &json!([{"item": "memory", "reason": "it was not to be captured"}]), &json!([])),
+        &[
+            (
+                "/plan/memory",
+                json!({"decision": "skip", "because": "noPath", "reason": "the VPC has no endpoint of Systems Manager"}),
+            ),
+            ("/memory", memory("notCaptured", 0, "the VPC has no endpoint of Systems Manager")),
+            ("/sealed/complete", json!(false)),
+        ],
+    );
+    let still_open = lockdown("partly", "open", true);
+    let late_missing = json!([{"item": "containment", "reason": "some interfaces are not in their isolation group"}]);
+    let late_reasons = json!(["containment: some interfaces are not in their isolation group"]);
     vec![
         ("opened", opened()),
+        ("opened-without-memory", opened_without_memory),
+        ("opened-uncut", opened_uncut),
+        ("closed-left-open", left_open),
+        ("closed-no-path-for-memory", no_path),
         ("closed", closed("contained", &json!([]), &json!([]))),
-        ("closed-not-as-planned", closed("partlyContained", &missing, &reasons)),
+        ("closed-not-as-planned", with(closed("partlyContained", &missing, &reasons), &[("/lockdown", still_open)])),
+        ("closed-cut-late", closed("partlyContained", &late_missing, &late_reasons)),
         ("failed-before-a-plan", failed("Triage", &Value::Null, "the field `raeson` is not known", &raw)),
         ("failed", failed("Seal", &plan("Tor"), "kms:Sign was denied: give the role the right", &Value::Null)),
         ("ask", verdict("ask", "the finding names 12 instances")),
         ("elsewhere", verdict("elsewhere", "the finding is about the account 999999999999")),
         ("joined", verdict("joined", "a finding of severity 9 joined")),
     ]
+}
+
+/// `input` with other values.
+fn with(mut input: Value, changes: &[(&str, Value)]) -> Value {
+    for (at, value) in changes {
+        *input.pointer_mut(at).expect("the pointer must name a field of the payload") = value.clone();
+    }
+    input
 }
 
 #[test]
@@ -118,6 +180,49 @@ fn the_texts_are_these() {
 fn of_two_risks_of_a_kind_people_are_told_the_later_one() {
     let said = text(&notice(&parse(&closed("contained", &json!([]), &json!([])))));
     assert!(said.contains("the resolver, as found") && !said.contains("the resolver, as planned"), "{said}");
+}
+
+#[test]
+fn each_end_of_memory_lockdown_and_credentials_is_told_in_words() {
+    let skip = |because: &str| json!({"decision": "skip", "because": because, "reason": "this is why"});
+    let cases: &[(&str, Value, &str)] = &[
+        ("/memory", memory("captured", 200 << 20, ""), "Its memory is CAPTURED (200.0 MiB)"),
+        ("/memory", memory("captured", 16 << 30, ""), "; its SHA-256 is the target's word."),
+        ("/memory", memory("partial", 0, "it stopped."), "Its memory is only PARTLY captured: it stopped.\n"),
+        ("/memory", memory("notCaptured", 0, "no agent"), "Its memory is NOT captured: no agent."),
+        ("/memory", memory("running", 0, ""), "Its memory is NOT captured: it was given up"),
+        ("/memory", Value::Null, "broke before it could say whether its memory is captured"),
+        ("/plan/memory", skip("policy"), "Its memory was not to be captured: this is why."),
+        ("/lockdown", lockdown("lockedDown", "cut", true), "It is LOCKED DOWN"),
+        ("/lockdown", lockdown("partly", "cut", true), "It is NOT locked down: not all of it was read back as closed."),
+        ("/lockdown", lockdown("notLockedDown", "pathOnly", true), "NOT locked down: eni-0abc1234def567890 can still reach"),
+        ("/lockdown", lockdown("unknown", "cut", false), "NOT locked down: its instance metadata may still answer."),
+        ("/lockdown", Value::Null, "reach Systems Manager and S3, and its instance metadata may still answer"),
+        ("/denial", denial("denied", "all"), "Its credentials are DENIED, for this target alone, also those"),
+        ("/denial", denial("denied", "allButSystemsManager"), "but for what Systems Manager's agent needs"),
+        ("/denial", denial("notDenied", "all"), "Its credentials are NOT denied"),
+        ("/denial", denial("unknown", "all"), "It is NOT KNOWN whether its credentials are denied"),
+        ("/denial", denial("withheld", "all"), "deliberately not denied"),
+        ("/denial", Value::Null, "broke before it could say whether its credentials are denied"),
+    ];
+    for (at, value, expected) in cases {
+        let said = text(&notice(&parse(&with(closed("contained", &json!([]), &json!([])), &[(at, value.clone())]))));
+        assert!(said.contains(expected), "{at} = {value}: `{expected}` must be said: {said}");
+    }
+    let stopped = with(closed("contained", &json!([]), &json!([])), &[("/plan/memory", skip("noMemory"))]);
+    let nothing =
+        with(stopped, &[("/denial", denial("nothingToDeny", "all")), ("/lockdown", lockdown("nothingToLock", "cut", false))]);
+    assert_eq!(notice(&parse(&nothing)).also, [""; 0], "of what there was not, nothing is said");
+}
+
+#[test]
+fn a_path_that_is_still_open_is_never_called_contained() {
+    for lockdown in [Value::Null, lockdown("notLockedDown", "pathOnly", true)] {
+        let said = text(&notice(&parse(&with(closed("contained", &json!([]), &json!([])), &[("/lockdown", lockdown)]))));
+        assert!(said.contains("CONTAINED but for the path") && said.contains("close the path for memory by hand"), "{said}");
+    }
+    let said = text(&notice(&parse(&closed("contained", &json!([]), &json!([])))));
+    assert!(said.contains("CONTAINED: ") && !said.contains("any bucket of the Region"), "{said}");
 }
 
 /// Text as an attacker would choose it.
@@ -144,8 +249,29 @@ proptest! {
         let missing = json!([{"item": text_of, "reason": text_of}]);
         let mut open = opened();
         *open.pointer_mut("/plan").unwrap() = plan(&text_of);
+        let skip = json!({"decision": "skip", "because": "noPath", "reason": text_of});
+        let skipped = with(open.clone(), &[("/plan/memory", skip.clone())]);
+        let (mut lost, mut not_denied, mut locked) =
+            (memory("notCaptured", 0, &text_of), denial("unknown", "all"), lockdown("partly", "pathOnly", false));
+        let failure = json!({"state": text_of, "error": text_of, "cause": text_of});
+        for step in [&mut lost, &mut not_denied, &mut locked] {
+            step["failure"] = failure.clone();
+        }
+        for step in [&mut not_denied, &mut locked] {
+            step["reasons"] = json!([text_of]);
+            step["risks"] = json!([{"kind": "roleCredentials", "subject": text_of, "advice": text_of}]);
+        }
+        not_denied["role"] = json!(text_of);
+        let all_lost = with(
+            closed("contained", &missing, &reasons),
+            &[("/memory", lost), ("/denial", not_denied), ("/lockdown", locked)],
+        );
+        let was_skipped = with(closed("contained", &missing, &reasons), &[("/plan/memory", skip)]);
         for input in [
             open,
+            skipped,
+            all_lost,
+            was_skipped,
             closed("partlyContained", &missing, &reasons),
             failed(&text_of, &Value::Null, &text_of, &given),
             failed("Seal", &plan(&text_of), &text_of, &json!(text_of)),

@@ -1,19 +1,20 @@
 //! What is missing from the evidence, and what did not go as planned. Pure.
 
 use incident::evidence::{
-    Closed, Containment, ContainmentStatus, Failure, Freeze, LockOutcome, Missing, Preserved, Sealed, Taken,
+    CaptureStatus, Closed, Containment, ContainmentStatus, DenialScope, DenialStatus, Failure, Freeze, LockOutcome,
+    LockdownStatus, Missing, Preserved, Sealed, Taken,
 };
 use incident::manifest::SealedSnapshot;
 use incident::plan::{Cut, LockMode, Plan};
 use incident::record::{Phase, Record};
-use incident::risk::{self, Risk};
+use incident::said::{self, Said};
 use incident::text::bounded;
 
 /// What the branches said. Absent where a run broke before it could say.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Known<'a> {
-    /// How contained the target is.
-    pub containment: Option<&'a Containment>,
+    /// What was done to the target, and what was taken from it.
+    pub said: Said<'a>,
     /// What was frozen.
     pub freeze: Option<&'a Freeze>,
     /// How the wait for the snapshots ended.
@@ -21,13 +22,15 @@ pub struct Known<'a> {
 }
 
 /// Everything that should be there and is not, each item once. A containment that was withheld by plan is among it: it is
-/// as planned, but a target that is not contained must not count as fully preserved.
+/// as planned, but a target that is not contained must not count as fully preserved. So is memory that there was no way to.
 pub fn missing(plan: &Plan, known: Known<'_>, records: &[Record]) -> Vec<Missing> {
     let mut all = Vec::new();
     if !plan.target.state.is_alive() {
         all.push(Missing::new("target", "the instance is terminated or AWS does not know it: nothing of it could be contained"));
     }
-    all.extend(uncontained(known.containment));
+    all.extend(uncontained(known.said.containment));
+    all.extend(said::unlocked(plan, known.said.lockdown));
+    all.extend(said::uncaptured(plan, known.said.memory));
     all.extend(known.preserved.iter().flat_map(|preserved| preserved.missing.clone()));
     all.extend(known.freeze.iter().flat_map(|freeze| freeze.missing.clone()));
     all.extend(unfrozen(plan, known));
@@ -108,9 +111,18 @@ fn unlocked(plan: &Plan, snapshot: &Taken) -> Option<Missing> {
 /// The intents whose outcome nobody knows. A later outcome of the same state (a retry looks first), or a result of that
 /// step that was read back, says how the change went.
 fn gaps(known: Known<'_>, records: &[Record]) -> Vec<Missing> {
+    let said = known.said;
+    let denied = |all: bool| {
+        let far = |scope| scope == DenialScope::All || !all;
+        said.denial.is_some_and(|found| found.status == DenialStatus::Denied && far(found.scope))
+    };
     let read_back = |state: &str| match state {
-        "Isolate" | "CloseDoor" => known.containment.is_some_and(|found| found.status == ContainmentStatus::Contained),
+        "Isolate" | "CloseDoor" => said.containment.is_some_and(|found| found.status == ContainmentStatus::Contained),
         "Snapshot" => known.freeze.is_some_and(|found| found.failure.is_none()),
+        "MemoryCapture" => said.memory.is_some_and(|found| found.status != CaptureStatus::Running && found.failure.is_none()),
+        "Lockdown" => said.lockdown.is_some_and(|found| found.status == LockdownStatus::LockedDown),
+        "DenyCredentials" => denied(false),
+        "DenyAllCredentials" => denied(true),
         _ => false,
     };
     let answered = |intent: &Record| {
@@ -140,40 +152,33 @@ pub fn snapshots(known: Known<'_>) -> Vec<SealedSnapshot> {
     taken.iter().map(|taken| SealedSnapshot { taken: taken.clone(), look: look(taken) }).collect()
 }
 
-/// What remains, each risk once.
-pub fn risks(plan: Option<&Plan>, containment: Option<&Containment>) -> Vec<Risk> {
-    let planned = plan.map(|plan| plan.risks.as_slice()).unwrap_or_default();
-    risk::merged(planned, containment.map(|containment| containment.risks.as_slice()).unwrap_or_default())
-}
-
 /// The longest list of reasons: outputs of states are bounded [facts 82].
 const MOST_REASONS: usize = 40;
 
-/// What did not go as planned, one sentence each; empty where all did.
-pub fn reasons(
-    plan: Option<&Plan>,
-    containment: Option<&Containment>,
-    sealed: Option<&Sealed>,
-    failure: Option<&Failure>,
-) -> Vec<String> {
+/// What did not go as planned, one sentence each; empty where all did. What is missing by plan (a cut that was withheld,
+/// memory that there was no way to) is as planned.
+pub fn reasons(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, failure: Option<&Failure>) -> Vec<String> {
     let withheld = plan.is_some_and(|plan| matches!(plan.cut, Cut::AskFirst { .. }))
-        && containment.is_some_and(|containment| containment.status == ContainmentStatus::Withheld);
+        && said.containment.is_some_and(|containment| containment.status == ContainmentStatus::Withheld);
+    let skipped = plan.is_some_and(said::memory_skipped);
+    let planned = |item: &str| (withheld && item == "containment") || (skipped && item == "memory");
     let mut all: Vec<String> = failure
         .map(|failure| format!("{} failed with {}: {}", failure.state, failure.error, failure.cause))
         .into_iter()
         .collect();
-    match sealed {
+    let missing = match sealed {
         None => {
             all.push("the evidence was not sealed before the case was closed".to_owned());
-            if !withheld {
-                all.extend(uncontained(containment).map(|missing| format!("{}: {}", missing.item, missing.reason)));
-            }
+            let mut missing: Vec<Missing> = uncontained(said.containment).into_iter().collect();
+            missing.extend(plan.and_then(|plan| said::unlocked(plan, said.lockdown)));
+            missing.extend(plan.and_then(|plan| said::uncaptured(plan, said.memory)));
+            missing
         }
-        Some(sealed) => {
-            let counts = |missing: &&Missing| !(withheld && missing.item == "containment");
-            all.extend(sealed.missing.iter().filter(counts).map(|missing| format!("{}: {}", missing.item, missing.reason)));
-        }
-    }
+        Some(sealed) => sealed.missing.clone(),
+    };
+    let missing = missing.iter().filter(|missing| !planned(&missing.item));
+    all.extend(missing.map(|missing| format!("{}: {}", missing.item, missing.reason)));
+    all.extend(plan.and_then(|plan| said::undenied(plan, said.denial)));
     all.iter().map(|reason| bounded(reason, 400)).collect()
 }
 

@@ -1,29 +1,30 @@
 //! The closing manifest: the exact set of objects of a case.
 
 use handler::StoreError;
-use incident::evidence::{Closed, ObjectRef, Sealed};
-use incident::manifest::{Chain, ClosingManifest};
+use incident::evidence::{Capture, Closed, ObjectRef, Sealed};
+use incident::manifest::{Chain, ClosingManifest, EvidenceManifest, Item};
 use incident::record::Record;
-use incident::report::Report;
+use incident::report::{self, Report};
+use incident::said::{self, Said};
 use incident::{Classify as _, Fault, case, custody, timeline};
 
-use crate::assess::{self, Known};
-use crate::evidence::{chain, seal, sealed};
+use crate::assess;
+use crate::evidence::{self, chain, seal, sealed};
 use crate::last_word::LAST_WORD;
 use crate::locate::{self, Case, sentence};
-use crate::objects::{self, Object, Objects};
+use crate::objects::{self, Object, Objects, Told};
 use crate::{Clients, CloseInput, Error, history, inbox, sign};
 
 /// Closes the case of an execution, or finds it closed.
 pub(crate) async fn close(clients: &Clients, input: CloseInput) -> Result<Closed, Error> {
     let plan = input.plan.as_deref().cloned();
     let Some(case) = locate::find(clients, &input.visit, plan, &input.input).await? else {
-        let mut reasons = assess::reasons(None, None, None, input.failure.as_ref());
+        let mut reasons = assess::reasons(None, Said::default(), None, input.failure.as_ref());
         reasons.push("no case was opened: nothing was changed, and there is nothing to close".to_owned());
         return Ok(Closed { as_planned: false, manifest: None, reasons });
     };
     if closed(&case).await?.is_none() {
-        Box::pin(write(clients, &case, &input)).await?;
+        Box::pin(write(clients, &case, input)).await?;
     }
     // Read again rather than assumed: the first writer wins.
     let (manifest, bytes, object) = closed(&case)
@@ -40,27 +41,39 @@ pub(crate) async fn closed(case: &Case) -> Result<Option<(ClosingManifest, Vec<u
     Ok(Some((fetched.json()?, fetched.bytes.clone(), fetched.object())))
 }
 
-async fn write(clients: &Clients, case: &Case, input: &CloseInput) -> Result<(), Error> {
+async fn write(clients: &Clients, case: &Case, mut input: CloseInput) -> Result<(), Error> {
     let file = &case.file;
     let lost = inbox::shut(clients, case, &input.visit).await?;
     let mut problems = inbox::empty(clients, case).await?;
     problems.extend(lost);
-    let sealed = match Box::pin(evidence(clients, case, input)).await {
+    // A state is tried again; the last word has no other try.
+    let fatal = |error: &Error| error.fault() == Fault::Transient && input.visit.state != LAST_WORD;
+    let sealed = match Box::pin(sealed_now(clients, case, &input)).await {
         Ok(sealed) => sealed,
-        // A state is tried again; the last word has no other try.
-        Err(error) if error.fault() == Fault::Transient && input.visit.state != LAST_WORD => return Err(error),
+        Err(error) if fatal(&error) => return Err(error),
         Err(error) => {
             problems.push(sentence("the evidence could not be sealed", &error));
             None
         }
     };
-    let before = Box::pin(objects::read(file, &Objects::default())).await?;
-    let mut reasons = assess::reasons(case.plan.as_ref(), input.containment.as_ref(), sealed.as_ref(), input.failure.as_ref());
+    let manifest = match evidence::manifest(case).await {
+        Ok(manifest) => manifest,
+        Err(error) if fatal(&error) => return Err(error),
+        Err(error) => {
+            problems.push(sentence("the evidence manifest could not be read", &error));
+            None
+        }
+    };
+    let items = remembered(&mut input, manifest);
+    let image = input.memory.as_ref().and_then(|memory| memory.image.as_ref());
+    let told = Told { image, sealed: &items, most_hashed: clients.settings.most_hashed };
+    let before = Box::pin(objects::read(file, &Objects::default(), told)).await?;
+    let mut reasons = assess::reasons(case.plan.as_ref(), input.said(), sealed.as_ref(), input.failure.as_ref());
     reasons.extend(problems);
-    tell(clients, case, input, sealed.as_ref(), &before, &reasons).await?;
+    tell(clients, case, &input, sealed.as_ref(), &before, &reasons).await?;
     let custody = closing_chain(case, &before).await?;
 
-    let objects = Box::pin(objects::read(file, &before)).await?;
+    let objects = Box::pin(objects::read(file, &before, told)).await?;
     let (items, unlocked) = objects.items(case.retention, &[case::CLOSING_MANIFEST, case::CLOSING_SIGNATURE]);
     let found = objects.violations.iter().chain(&unlocked);
     for missing in found {
@@ -87,15 +100,22 @@ async fn write(clients: &Clients, case: &Case, input: &CloseInput) -> Result<(),
     Ok(())
 }
 
+/// Fills in what a run that died could not hand on, from what it sealed. Gives the items of the seal.
+fn remembered(input: &mut CloseInput, manifest: Option<EvidenceManifest>) -> Vec<Item> {
+    let Some(manifest) = manifest else { return Vec::new() };
+    input.denial = input.denial.take().or(manifest.denial);
+    input.memory = input.memory.take().or(manifest.memory);
+    input.lockdown = input.lockdown.take().or(manifest.lockdown);
+    manifest.items
+}
+
 /// The seal: as handed on, as it is there, or made now, so that a run that broke before Seal has its evidence sealed too.
-async fn evidence(clients: &Clients, case: &Case, input: &CloseInput) -> Result<Option<Sealed>, Error> {
+async fn sealed_now(clients: &Clients, case: &Case, input: &CloseInput) -> Result<Option<Sealed>, Error> {
     if let Some(sealed) = &input.sealed {
         return Ok(Some(sealed.clone()));
     }
-    let known =
-        Known { containment: input.containment.as_ref(), freeze: input.freeze.as_ref(), preserved: input.preserved.as_ref() };
     match &case.plan {
-        Some(plan) => seal(clients, case, plan, &input.visit, known).await.map(Some),
+        Some(plan) => seal(clients, case, plan, &input.visit, input.known()).await.map(Some),
         None => sealed(clients, case).await,
     }
 }
@@ -128,8 +148,7 @@ async fn tell(
     let records: Vec<Record> = objects.records().filter_map(|object| serde_json::from_slice(&object.bytes).ok()).collect();
     let history = history::read(clients, &input.visit.execution).await;
     file.put(case::HISTORY, handler::case_file::to_json(&history)).await?;
-    let known =
-        Known { containment: input.containment.as_ref(), freeze: input.freeze.as_ref(), preserved: input.preserved.as_ref() };
+    let (plan, said) = (case.plan.as_ref(), input.said());
     let report = Report {
         schema: Report::SCHEMA.to_owned(),
         case_id: file.case().clone(),
@@ -140,17 +159,20 @@ async fn tell(
         as_planned: reasons.is_empty(),
         reasons: reasons.to_vec(),
         failure: input.failure.clone(),
-        metrics: incident::report::metrics(case.plan.as_ref(), input.containment.as_ref()),
-        todo: incident::report::todo(case.plan.as_ref(), input.containment.as_ref(), sealed, input.failure.as_ref()),
+        metrics: report::metrics(plan, said.containment),
+        todo: report::todo(plan, said, sealed, input.failure.as_ref()),
         plan: case.plan.clone(),
         containment: input.containment.clone(),
-        snapshots: assess::snapshots(known),
+        denial: input.denial.clone(),
+        memory: input.memory.clone().map(|memory| Capture { progress: None, ..memory }),
+        lockdown: input.lockdown.clone(),
+        snapshots: assess::snapshots(input.known()),
         missing: sealed.map(|sealed| sealed.missing.clone()).unwrap_or_default(),
-        risks: assess::risks(case.plan.as_ref(), input.containment.as_ref()),
-        actions: incident::report::actions(&records),
+        risks: said::risks(plan, said),
+        actions: report::actions(&records),
     };
     file.put(case::REPORT, handler::case_file::to_json(&report)).await?;
-    let lines = timeline::build(case.plan.as_ref(), input.containment.as_ref(), &records, &history.entered());
+    let lines = timeline::build(plan, said, &records, &history.entered());
     file.put(case::TIMELINE, timeline::to_jsonl(&lines)).await?;
     Ok(())
 }

@@ -2,14 +2,14 @@
 
 use handler::{CaseFile, StoreError};
 use incident::custody;
-use incident::evidence::{Containment, Missing, ObjectRef, Sealed};
+use incident::evidence::{Capture, Missing, ObjectRef, Sealed};
 use incident::manifest::{Chain, EvidenceManifest};
 use incident::record::Record;
-use incident::{Visit, case};
+use incident::{Visit, case, said};
 
 use crate::assess::{self, Known};
 use crate::locate::Case;
-use crate::objects::{self, Object, Objects};
+use crate::objects::{self, Object, Objects, Told};
 use crate::{Clients, Error, sign};
 
 /// The manifests and signatures: what the evidence manifest cannot list.
@@ -28,9 +28,14 @@ pub(crate) async fn seal(
     }
     let file = &case.file;
     file.put(case::SNAPSHOTS, handler::case_file::to_json(&assess::snapshots(known))).await?;
-    let before = Box::pin(objects::read(file, &Objects::default())).await?;
+    let told = Told {
+        image: known.said.memory.and_then(|memory| memory.image.as_ref()),
+        sealed: &[],
+        most_hashed: clients.settings.most_hashed,
+    };
+    let before = Box::pin(objects::read(file, &Objects::default(), told)).await?;
     let custody = chain(file, case::CUSTODY, &before.records().cloned().collect::<Vec<_>>(), Chain::start()).await?;
-    let objects = Box::pin(objects::read(file, &before)).await?;
+    let objects = Box::pin(objects::read(file, &before, told)).await?;
 
     let records: Vec<Record> = objects.records().filter_map(|object| serde_json::from_slice(&object.bytes).ok()).collect();
     let mut missing = assess::missing(plan, known, &records);
@@ -46,11 +51,14 @@ pub(crate) async fn seal(
         sealed_at: visit.entered,
         complete: missing.is_empty(),
         missing,
-        containment: known.containment.cloned(),
+        containment: known.said.containment.cloned(),
+        denial: known.said.denial.cloned(),
+        memory: known.said.memory.cloned().map(|memory| Capture { progress: None, ..memory }),
+        lockdown: known.said.lockdown.cloned(),
         snapshots: assess::snapshots(known),
         items,
         custody,
-        risks: assess::risks(Some(plan), known.containment),
+        risks: said::risks(Some(plan), known.said),
         signing: sign::signing(clients),
     };
     file.put(case::EVIDENCE_MANIFEST, handler::case_file::to_json(&manifest)).await?;
@@ -74,10 +82,10 @@ pub(crate) async fn sealed(clients: &Clients, case: &Case) -> Result<Option<Seal
     Ok(Some(Sealed { manifest: fetched.object(), complete: manifest.complete, missing }))
 }
 
-/// How contained the target was when the evidence was sealed.
-pub(crate) async fn containment(case: &Case) -> Result<Option<Containment>, Error> {
+/// The manifest that is there: what was known when the evidence was sealed.
+pub(crate) async fn manifest(case: &Case) -> Result<Option<EvidenceManifest>, Error> {
     let Some(fetched) = case.file.get(case::EVIDENCE_MANIFEST).await? else { return Ok(None) };
-    Ok(fetched.json::<EvidenceManifest>()?.containment)
+    Ok(Some(fetched.json()?))
 }
 
 /// The most items that are handed on: outputs of states are bounded [facts 82].

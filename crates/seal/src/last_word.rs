@@ -78,9 +78,12 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
         visit: visit.clone(),
         plan: case.as_ref().and_then(|case| case.plan.clone()).map(Box::new),
         containment: end.containment.clone(),
+        denial: None,
         freeze: None,
         opening: Value::Null,
         preserved: None,
+        memory: None,
+        lockdown: None,
         sealed: None,
         failure: Some(failure.clone()),
         input: input.clone(),
@@ -90,10 +93,13 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
         Some(case) => logged("read the seal", evidence::sealed(clients, case).await).flatten(),
         None => None,
     };
-    if let (None, Some(case)) = (&end.containment, &case) {
-        // The case was closed by the run itself, which only failed to tell: what it sealed is what people must hear.
-        end.containment = logged("read the containment", evidence::containment(case).await).flatten();
-    }
+    // What the run itself sealed is what people must hear, also where it only failed to tell.
+    let manifest = match &case {
+        Some(case) => logged("read the evidence manifest", evidence::manifest(case).await).flatten(),
+        None => None,
+    };
+    let manifest = manifest.as_ref();
+    end.containment = end.containment.or_else(|| manifest?.containment.clone());
     let told: Result<Value, Error> = invoke(
         clients,
         "NOTIFY_FUNCTION_ARN",
@@ -103,9 +109,12 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
             "visit": visit,
             "plan": case.as_ref().and_then(|case| case.plan.as_ref()),
             "containment": end.containment,
+            "denial": manifest.and_then(|manifest| manifest.denial.as_ref()),
             "freeze": null,
             "opening": null,
             "preserved": null,
+            "memory": manifest.and_then(|manifest| manifest.memory.as_ref()),
+            "lockdown": manifest.and_then(|manifest| manifest.lockdown.as_ref()),
             "sealed": sealed,
             "closed": end.closed,
             "failure": failure,

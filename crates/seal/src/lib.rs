@@ -24,8 +24,9 @@ mod sign;
 
 use handler::{AwsError, Store, StoreError};
 use incident::custody::CustodyError;
-use incident::evidence::{Containment, Failure, Freeze, Preserved, Sealed};
+use incident::evidence::{Capture, Containment, Denial, Failure, Freeze, Lockdown, Preserved, Sealed};
 use incident::plan::Plan;
+use incident::said::Said;
 use incident::{Classify, Fault, Visit};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -67,12 +68,18 @@ pub enum Step {
         plan: Box<Plan>,
         /// How contained the target is.
         containment: Option<Box<Containment>>,
+        /// Whether its role sessions are denied.
+        denial: Option<Box<Denial>>,
         /// What was frozen.
         freeze: Option<Box<Freeze>>,
         /// What Notify said at the opening.
         opening: Value,
         /// How the wait for the snapshots ended.
         preserved: Option<Box<Preserved>>,
+        /// How the capture of memory ended.
+        memory: Option<Box<Capture>>,
+        /// Whether anything is still open.
+        lockdown: Option<Box<Lockdown>>,
     },
     /// Write down what broke.
     Failure {
@@ -99,12 +106,18 @@ pub struct CloseInput {
     pub plan: Option<Box<Plan>>,
     /// How contained the target is.
     pub containment: Option<Containment>,
+    /// Whether its role sessions are denied.
+    pub denial: Option<Denial>,
     /// What was frozen.
     pub freeze: Option<Freeze>,
     /// What Notify said at the opening.
     pub opening: Value,
     /// How the wait for the snapshots ended.
     pub preserved: Option<Preserved>,
+    /// How the capture of memory ended.
+    pub memory: Option<Capture>,
+    /// Whether anything is still open.
+    pub lockdown: Option<Lockdown>,
     /// The evidence manifest.
     pub sealed: Option<Sealed>,
     /// What broke.
@@ -139,6 +152,25 @@ pub struct Settings {
     pub notify: Option<String>,
     /// `EVIDENCE_DAYS` (365): the retention, in days, of a case that broke before it had a plan.
     pub evidence_days: u16,
+    /// The largest object below `memory/` that is hashed here, in bytes: [`incident::manifest::MOST_HASHED`], less in tests.
+    pub most_hashed: u64,
+}
+
+impl CloseInput {
+    /// What was done to the target, and what was taken from it.
+    fn said(&self) -> Said<'_> {
+        Said {
+            containment: self.containment.as_ref(),
+            denial: self.denial.as_ref(),
+            memory: self.memory.as_ref(),
+            lockdown: self.lockdown.as_ref(),
+        }
+    }
+
+    /// All that the branches said.
+    fn known(&self) -> Known<'_> {
+        Known { said: self.said(), freeze: self.freeze.as_ref(), preserved: self.preserved.as_ref() }
+    }
 }
 
 /// Why the case could not be sealed or closed.
@@ -190,10 +222,15 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
             Box::pin(last_word::speak(clients, *event)).await.map(|spoke| serde_json::json!({ "spoke": spoke }))
         }
         Input::Step(step) => match *step {
-            Step::Evidence { visit, plan, containment, freeze, opening: _, preserved } => {
+            Step::Evidence { visit, plan, containment, denial, freeze, opening: _, preserved, memory, lockdown } => {
                 let case = locate::planned(clients, (*plan).clone());
-                let known =
-                    Known { containment: containment.as_deref(), freeze: freeze.as_deref(), preserved: preserved.as_deref() };
+                let said = Said {
+                    containment: containment.as_deref(),
+                    denial: denial.as_deref(),
+                    memory: memory.as_deref(),
+                    lockdown: lockdown.as_deref(),
+                };
+                let known = Known { said, freeze: freeze.as_deref(), preserved: preserved.as_deref() };
                 Box::pin(evidence::seal(clients, &case, &plan, &visit, known)).await.map(|sealed| json(&sealed))
             }
             Step::Failure { visit, plan, failure, input } => {

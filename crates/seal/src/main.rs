@@ -15,6 +15,7 @@ async fn main() -> Result<(), Fatal> {
             isolate: env::optional("ISOLATE_FUNCTION_ARN"),
             notify: env::optional("NOTIFY_FUNCTION_ARN"),
             evidence_days: env::optional("EVIDENCE_DAYS").and_then(|days| days.parse().ok()).unwrap_or(365),
+            most_hashed: incident::manifest::MOST_HASHED,
         },
     };
     // Boxed: the futures of four SDK clients in one are too deep for the compiler's layout queries.

@@ -1,15 +1,20 @@
 //! What is in the case file: every version of every object, its digest and its lock, as S3 tells them.
+//!
+//! INVARIANT: bytes are hashed as they pass; only records are kept in memory. An image that is too large to be hashed in a
+//! function's time is listed with the collector's SHA-256, marked as its word, and with S3's own checksum of it.
 
 use std::collections::BTreeMap;
 
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{ChecksumMode, ObjectLockMode};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use handler::case_file::Version;
 use handler::{AwsError, CaseFile, failed};
-use incident::evidence::{Missing, ObjectRef};
-use incident::manifest::{Item, Trust};
+use incident::evidence::{Image, Missing, ObjectRef};
+use incident::manifest::{DigestBy, Item, Trust};
 use incident::plan::{LockMode, Retention};
 use incident::text::hex;
-use incident::{Classify, Fault, case};
+use incident::{Classify, Fault, capture, case};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -37,6 +42,17 @@ pub(crate) fn name_of(key: &str) -> &str {
     key.splitn(3, '/').nth(2).unwrap_or_default()
 }
 
+/// What is known of the objects of memory before they are read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told<'a> {
+    /// The image, as the capture has it.
+    pub(crate) image: Option<&'a Image>,
+    /// The items of the seal: what was hashed there need not be hashed again, since a version never changes.
+    pub(crate) sealed: &'a [Item],
+    /// The largest object of memory that is hashed here, in bytes.
+    pub(crate) most_hashed: u64,
+}
+
 /// Every object of a case.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Objects {
@@ -62,7 +78,7 @@ impl Objects {
 }
 
 /// Reads the whole case; what `known` holds already is not read again, since a version never changes.
-pub(crate) async fn read(file: &CaseFile, known: &Objects) -> Result<Objects, AwsError> {
+pub(crate) async fn read(file: &CaseFile, known: &Objects, told: Told<'_>) -> Result<Objects, AwsError> {
     let versions = file.store().versions(&case::prefix(file.case())).await?;
     let mut violations = rewritten(&versions);
     let present = versions.into_iter().filter(|version| !version.deleted);
@@ -73,7 +89,7 @@ pub(crate) async fn read(file: &CaseFile, known: &Objects) -> Result<Objects, Aw
             if let Some(object) = known.all.iter().find(same) {
                 return Ok(Ok(object.clone()));
             }
-            match fetch(file, &version).await {
+            match look(file, &version, told).await {
                 Ok(object) => Ok(Ok(object)),
                 Err(error) if error.fault() == Fault::Transient => Err(error),
                 Err(error) => Ok(Err(Missing::new(format!("object:{}", version.key), error.to_string()))),
@@ -89,6 +105,7 @@ pub(crate) async fn read(file: &CaseFile, known: &Objects) -> Result<Objects, Aw
             Err(missing) => violations.push(missing),
         }
     }
+    violations.extend(all.iter().flat_map(|object| disputed(&object.item, told.image)));
     Ok(Objects { all, violations })
 }
 
@@ -111,11 +128,51 @@ fn rewritten(versions: &[Version]) -> Vec<Missing> {
         .collect()
 }
 
+async fn look(file: &CaseFile, version: &Version, told: Told<'_>) -> Result<Object, AwsError> {
+    if trust(name_of(&version.key)) != Trust::HostDependent {
+        return fetch(file, version).await;
+    }
+    let same = |item: &&Item| item.object.key == version.key && item.object.version_id == version.version_id;
+    match told.sealed.iter().find(same) {
+        Some(sealed) => Ok(Object { item: Item { lock: head(file, version).await?.lock, ..sealed.clone() }, bytes: Vec::new() }),
+        None if version.size <= told.most_hashed => fetch(file, version).await,
+        None => {
+            let image = told.image.filter(|image| image.key == version.key && image.version_id == version.version_id);
+            let word = image.and_then(|image| image.sha256.clone()).filter(|word| is_sha256(word));
+            let mut item = head(file, version).await?;
+            item.sha256_by = if word.is_some() { DigestBy::Collector } else { DigestBy::Cordon };
+            item.object.sha256 = word.unwrap_or_default();
+            Ok(Object { item, bytes: Vec::new() })
+        }
+    }
+}
+
+/// What S3 tells of this very version without its bytes; the SHA-256 is left empty.
+async fn head(file: &CaseFile, version: &Version) -> Result<Item, AwsError> {
+    let store = file.store();
+    let head = store.s3.head_object().bucket(&store.bucket).key(&version.key).version_id(&version.version_id);
+    // IAM has no action of its own for a HEAD: reading the version covers it.
+    let answer = head.checksum_mode(ChecksumMode::Enabled).send().await.map_err(failed("s3:GetObjectVersion"))?;
+    let object = ObjectRef {
+        key: version.key.clone(),
+        version_id: version.version_id.clone(),
+        sha256: String::new(),
+        size: answer.content_length().and_then(|size| u64::try_from(size).ok()).unwrap_or(version.size),
+    };
+    Ok(Item {
+        object,
+        trust: trust(name_of(&version.key)),
+        lock: lock(answer.object_lock_mode(), answer.object_lock_retain_until_date()),
+        crc64nvme: answer.checksum_crc64_nvme().map(str::to_owned),
+        sha256_by: DigestBy::Cordon,
+    })
+}
+
 /// One GET tells the bytes of this very version and its lock.
 async fn fetch(file: &CaseFile, version: &Version) -> Result<Object, AwsError> {
     let store = file.store();
     let get = store.s3.get_object().bucket(&store.bucket).key(&version.key).version_id(&version.version_id);
-    let mut answer = get.send().await.map_err(failed("s3:GetObjectVersion"))?;
+    let mut answer = get.checksum_mode(ChecksumMode::Enabled).send().await.map_err(failed("s3:GetObjectVersion"))?;
     let (mut digest, mut size, mut bytes) = (Sha256::new(), 0_u64, Vec::new());
     let keep = name_of(&version.key).starts_with(case::RECORDS);
     while let Some(chunk) = answer.body.next().await {
@@ -132,16 +189,21 @@ async fn fetch(file: &CaseFile, version: &Version) -> Result<Object, AwsError> {
             bytes.extend_from_slice(&chunk);
         }
     }
-    let mode = match answer.object_lock_mode.as_ref().map(AsRef::<str>::as_ref) {
-        Some("GOVERNANCE") => Some(LockMode::Governance),
-        Some("COMPLIANCE") => Some(LockMode::Compliance),
-        _ => None,
-    };
-    let until = answer.object_lock_retain_until_date.and_then(|until| Timestamp::from_second(until.secs()).ok());
     let object =
         ObjectRef { key: version.key.clone(), version_id: version.version_id.clone(), sha256: hex(&digest.finalize()), size };
-    let lock = mode.zip(until).map(|(mode, until)| Retention { mode, until });
-    Ok(Object { item: Item { trust: trust(name_of(&version.key)), object, lock }, bytes })
+    let trust = trust(name_of(&version.key));
+    let lock = lock(answer.object_lock_mode.as_ref(), answer.object_lock_retain_until_date.as_ref());
+    let crc64nvme = answer.checksum_crc64_nvme.filter(|_| trust == Trust::HostDependent);
+    Ok(Object { item: Item { crc64nvme, ..Item::hashed(object, trust, lock) }, bytes })
+}
+
+fn lock(mode: Option<&ObjectLockMode>, until: Option<&DateTime>) -> Option<Retention> {
+    let mode = match mode? {
+        ObjectLockMode::Governance => LockMode::Governance,
+        ObjectLockMode::Compliance => LockMode::Compliance,
+        _ => return None,
+    };
+    Some(Retention { mode, until: Timestamp::from_second(until?.secs()).ok()? })
 }
 
 fn trust(name: &str) -> Trust {
@@ -149,8 +211,39 @@ fn trust(name: &str) -> Trust {
         case::FINDING => Trust::AsReceived,
         case::BEFORE | case::SNAPSHOTS | case::HISTORY => Trust::Aws,
         _ if name.starts_with(case::FINDINGS) => Trust::AsReceived,
+        _ if name.starts_with(capture::FOLDER) && name != capture::STATEMENT => Trust::HostDependent,
         _ => Trust::Cordon,
     }
+}
+
+fn is_sha256(word: &str) -> bool {
+    word.len() == 64 && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Where the digests of an object of memory are wanting, or not those of its capture.
+fn disputed(item: &Item, image: Option<&Image>) -> Vec<Missing> {
+    let key = &item.object.key;
+    let mut all = Vec::new();
+    if item.object.sha256.is_empty() {
+        let reason =
+            "it is not hashed: it is too large for a function, and the collector gave no SHA-256; hash a copy of it yourself";
+        all.push(Missing::new(format!("digest:{key}"), reason));
+    }
+    let Some(image) = image.filter(|image| image.key == *key && image.version_id == item.object.version_id) else { return all };
+    let mut dispute = |reason: &str| all.push(Missing::new(format!("object:{key}"), reason));
+    let ours = (item.sha256_by == DigestBy::Cordon).then_some(&item.object.sha256).filter(|ours| !ours.is_empty());
+    if let (Some(ours), Some(word)) = (ours, &image.sha256)
+        && ours != word
+    {
+        dispute("its SHA-256 is not the one that the collector gave: the target's word is wrong, or the image was changed");
+    }
+    match (&image.crc64nvme, &item.crc64nvme) {
+        (Some(captured), Some(now)) if captured == now => {}
+        (Some(_), Some(_)) => dispute("S3's checksum of it is not the one that it had when it was captured"),
+        (Some(_), None) => dispute("S3 has no checksum of it any more, though it had one when it was captured"),
+        (None, _) => {}
+    }
+    all
 }
 
 /// What is wrong with the lock of `item`, if anything. Locks have whole seconds.

@@ -1,23 +1,27 @@
 //! Triage: from a finding to a plan, or to the reason why nothing is done.
 //!
-//! Sequential round trips to a plan: look (policy, target), claim (claim, brake's mark, earlier case, group), count (the
-//! brake's marks), save (`finding.json`, `before.json`, `plan.json`, first case). The claim comes after every refusal, so
+//! Sequential round trips to a plan: look (policy, target), claim (claim, brake's mark, earlier case, group; beside them the
+//! endpoints, routes and prefix list that memory could be collected through), count (the brake's marks; beside them what the
+//! endpoints' groups admit), save (`finding.json`, `before.json`, `plan.json`, first case). The claim comes after every refusal, so
 //! that what never acts never writes.
 //!
 //! INVARIANT: safe to run twice. The claim of the same execution is ours; the plan and what was before are written once,
 //! and an attempt that finds them goes on with them. A dry run, a refusal and a finding about elsewhere write nothing.
 
+mod around;
 mod claims;
 mod look;
+pub mod path;
 pub mod plan;
 pub mod rules;
 mod save;
 
 pub use look::Seen;
 
-use futures_util::future::{join_all, try_join, try_join4};
+use futures_util::future::{join, join_all, try_join, try_join4};
 use handler::{AwsError, Store, StoreError, failed};
 use incident::finding::{FindingError, Trigger, fan_out, parse};
+use incident::plan::CollectionPath;
 use incident::policy::Policy;
 use incident::text::{bounded, sha256};
 use incident::triage::{Triaged, Verdict};
@@ -114,37 +118,64 @@ async fn one(clients: &Clients, visit: &Visit, input: &Value, trigger: &Trigger,
     }
     let case = CaseId::new(instance, &visit.execution);
     let braked = !trigger.summary.source.is_person() && seen.target.state.is_alive();
-    let facts = |counted, earlier_case| {
-        plan::plan(&Facts { case: &case, visit, trigger, policy: &policy, source: &source, seen: &seen, counted, earlier_case })
+    let facts = |counted, earlier_case, (path, memory_mib)| {
+        let (case, policy, source, seen) = (&case, &policy, &source, &seen);
+        plan::plan(&Facts { case, visit, trigger, policy, source, seen, counted, path, memory_mib, earlier_case })
     };
+    let around = Box::pin(around(clients, &policy, &seen));
     if trigger.dry_run {
-        let earlier = save::earlier_case(clients, &seen, &case).await?;
+        let (earlier, around) = join(save::earlier_case(clients, &seen, &case), around).await;
+        let earlier = earlier?;
         let reason = "a dry run: this is what would be done; nothing was written or changed".to_owned();
         let output = verdict(Verdict::DryRun, trigger, &reason);
-        return Ok(Triaged { case_id: Some(case.clone()), plan: Some(facts(Counted::default(), earlier)), ..output });
+        return Ok(Triaged { case_id: Some(case.clone()), plan: Some(facts(Counted::default(), earlier, around)), ..output });
     }
     // A target that a tag protects is not cut without a person, so that it does not count for the brake.
     let marks = braked && plan::protection(&policy, &seen.tags).is_empty();
-    let (claimed, mark, earlier, group) = try_join4(
-        claims::claim(clients, visit, instance, &case, trigger, input),
-        async { if marks { counted(visit, save::mark(clients, visit, &case).await) } else { Ok(Some(())) } },
-        save::earlier_case(clients, &seen, &case),
-        async { if braked { counted(visit, look::group(clients, &seen).await.map_err(Error::from)) } else { Ok(Some((0, 0))) } },
-    )
-    .await?;
+    let claiming = async {
+        let (claimed, mark, earlier, group) = try_join4(
+            claims::claim(clients, visit, instance, &case, trigger, input),
+            async { if marks { counted(visit, save::mark(clients, visit, &case).await) } else { Ok(Some(())) } },
+            save::earlier_case(clients, &seen, &case),
+            async {
+                if braked { counted(visit, look::group(clients, &seen).await.map_err(Error::from)) } else { Ok(Some((0, 0))) }
+            },
+        )
+        .await?;
+        let owned = claimed == Claimed::Ours;
+        let others = if braked && owned { counted(visit, save::marked(clients, visit, &case).await)? } else { Some(0) };
+        Ok::<_, Error>((claimed, mark, earlier, group, others))
+    };
+    let (claiming, around) = join(Box::pin(claiming), around).await;
+    let (claimed, mark, earlier, group, others) = claiming?;
     if let Claimed::Joined(claim) = claimed {
         let worse = trigger.summary.severity > claim.severity;
         let reason = format!("the case {} of this target is open; the finding was added to it", claim.case_id);
         let output = verdict(Verdict::Joined, trigger, &reason);
         return Ok(Triaged { tell: worse, case_id: Some(claim.case_id), owner: Some(claim.execution_arn), ..output });
     }
-    let others = if braked { counted(visit, save::marked(clients, visit, &case).await)? } else { Some(0) };
     let uncounted = mark.is_none() || group.is_none() || others.is_none();
     let (members, contained) = group.unwrap_or_default();
-    let plan = facts(Counted { others: others.unwrap_or_default(), members, contained, uncounted }, earlier);
+    let plan = facts(Counted { others: others.unwrap_or_default(), members, contained, uncounted }, earlier, around);
     let plan = save::all(clients, visit, input, plan).await?;
     let output = verdict(Verdict::Respond, trigger, &format!("the case {case} is open"));
     Ok(Triaged { case_id: Some(case.clone()), plan: Some(plan), ..output })
+}
+
+/// The way for memory to be collected, or why there is none, and the memory of the target's type. Looked for only where
+/// memory is wanted.
+async fn around(clients: &Clients, policy: &Policy, seen: &Seen) -> (Result<CollectionPath, String>, Option<u64>) {
+    if let Err((_, reason)) = path::wanted(policy, &seen.target) {
+        return (Err(reason), None);
+    }
+    let (around, memory) = around::look(&clients.ec2, seen, &seen.target.region).await;
+    let bucket = &clients.store.bucket;
+    let found = match (&seen.primary, around) {
+        (Some(primary), Ok(around)) => path::path(primary, &around, bucket),
+        (_, Err(reason)) => Err(reason),
+        (None, Ok(_)) => Err("the primary interface is not known".to_owned()),
+    };
+    (found, memory)
 }
 
 /// What the brake counts. Where it cannot, the machine tries twice more; then the brake does not hold, and the plan says so:

@@ -1,13 +1,17 @@
 //! Looking: the policy, the target, and the Auto Scaling group around it. Changes nothing.
 
 use aws_sdk_ec2::operation::describe_instances::DescribeInstancesOutput;
-use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName, Reservation};
+use aws_sdk_ec2::types::{
+    ArchitectureValues, Filter, HttpTokensState, Instance, InstanceLifecycleType, InstanceMetadataEndpointState,
+    InstanceNetworkInterface, InstanceNetworkInterfaceAttachment, InstanceStateName, InstanceType, Reservation,
+};
 use handler::{AwsError, failed};
-use incident::plan::{Interface, PolicySource, Target, TargetState, Volume};
+use incident::plan::{Architecture, Interface, Metadata, PolicySource, Target, TargetState, Volume};
 use incident::policy::Policy;
 use incident::text::bounded;
 use incident::{Classify, ExecutionArn, Fault, GroupId, InstanceId, InterfaceId, VolumeId, VpcId};
 
+use crate::path::Primary;
 use crate::{Clients, Error};
 
 /// The target as it was seen, with what decides but stands in no plan.
@@ -19,6 +23,10 @@ pub struct Seen {
     pub tags: Vec<(String, String)>,
     /// Groups on its interfaces whose names begin as ours do. Only their tags prove that they are.
     pub likely_ours: Vec<GroupId>,
+    /// Its primary interface.
+    pub primary: Option<Primary>,
+    /// Its type.
+    pub instance_type: Option<InstanceType>,
 }
 
 /// The policy, or what holds where none can be read. A throttled call is tried again by the machine, twice; then the
@@ -62,8 +70,12 @@ fn gone(instance: &InstanceId, execution: &ExecutionArn) -> Seen {
         volumes: Vec::new(),
         profile: None,
         spot: false,
+        architecture: None,
+        windows: false,
+        memory_mib: None,
+        metadata: None,
     };
-    Seen { target, tags: Vec::new(), likely_ours: Vec::new() }
+    Seen { target, tags: Vec::new(), likely_ours: Vec::new(), primary: None, instance_type: None }
 }
 
 fn seen(found: &Instance, instance: &InstanceId, execution: &ExecutionArn) -> Seen {
@@ -89,6 +101,9 @@ fn seen(found: &Instance, instance: &InstanceId, execution: &ExecutionArn) -> Se
             }
             groups.push(group);
         }
+        if nic.attachment().and_then(InstanceNetworkInterfaceAttachment::device_index) == Some(0) {
+            seen.primary = Some(primary(nic, id.clone()));
+        }
         seen.target.interfaces.push(Interface { id, vpc, groups });
     }
     for mapping in found.block_device_mappings() {
@@ -97,11 +112,32 @@ fn seen(found: &Instance, instance: &InstanceId, execution: &ExecutionArn) -> Se
         seen.target.volumes.push(Volume { id, device: bounded(mapping.device_name().unwrap_or_default(), 64), root });
     }
     seen.target.profile = found.iam_instance_profile().and_then(|p| p.arn()).map(|arn| bounded(arn, 300));
+    seen.target.architecture = match found.architecture() {
+        Some(ArchitectureValues::X8664) => Some(Architecture::X86_64),
+        Some(ArchitectureValues::Arm64) => Some(Architecture::Arm64),
+        _ => None,
+    };
+    seen.target.windows = found.platform().is_some_and(|platform| platform.as_str().eq_ignore_ascii_case("windows"));
+    seen.target.metadata = found.metadata_options().map(|options| Metadata {
+        enabled: options.http_endpoint() != Some(&InstanceMetadataEndpointState::Disabled),
+        tokens_required: options.http_tokens() == Some(&HttpTokensState::Required),
+        hop_limit: options.http_put_response_hop_limit().unwrap_or(1),
+    });
+    seen.instance_type = found.instance_type().cloned();
     seen.target.spot = found.instance_lifecycle() == Some(&InstanceLifecycleType::Spot);
     let tag =
         |tag: &aws_sdk_ec2::types::Tag| (tag.key().unwrap_or_default().to_owned(), tag.value().unwrap_or_default().to_owned());
     seen.tags = found.tags().iter().map(tag).collect();
     seen
+}
+
+fn primary(nic: &InstanceNetworkInterface, interface: InterfaceId) -> Primary {
+    Primary {
+        interface,
+        subnet: nic.subnet_id().unwrap_or_default().to_owned(),
+        address: nic.private_ip_address().and_then(|address| address.parse().ok()),
+        isolated: nic.groups().iter().any(|group| group.group_name().is_some_and(|name| name.starts_with("cordon-isolation"))),
+    }
 }
 
 /// Whether an interface wears a group of ours: one with our tag, which only we may set.

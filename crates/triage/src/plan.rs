@@ -1,7 +1,9 @@
 //! From what was found and seen to the plan. Pure: no client, no clock.
 
 use incident::finding::Trigger;
-use incident::plan::{Cut, Deadlines, Plan, PolicySource, Retention, SnapshotLock, TargetState};
+use incident::plan::{
+    CollectionPath, Cut, Deadlines, DenialPlan, MemoryPlan, Plan, PolicySource, Retention, SnapshotLock, Target, TargetState,
+};
 use incident::policy::Policy;
 use incident::risk::{Risk, RiskKind};
 use incident::text::bounded;
@@ -9,6 +11,7 @@ use incident::{CaseId, Visit};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::look::Seen;
+use crate::path;
 
 /// What the brake has counted. All zero where it does not hold: a person asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,39 +43,60 @@ pub struct Facts<'a> {
     pub seen: &'a Seen,
     /// The brake.
     pub counted: Counted,
+    /// The way for memory to be collected, or why there is none.
+    pub path: Result<CollectionPath, String>,
+    /// The memory of the target's type, in MiB.
+    pub memory_mib: Option<u64>,
     /// The case whose `before.json` release needs.
     pub earlier_case: Option<CaseId>,
 }
 
 /// The plan.
 pub fn plan(facts: &Facts<'_>) -> Plan {
-    let Facts { case, visit, trigger, policy, source, seen, counted, earlier_case } = facts;
+    let Facts { case, visit, trigger, policy, source, seen, counted, path, memory_mib, earlier_case } = facts;
     let cut = cut(policy, seen, *counted);
+    let memory = path::memory(policy, &seen.target, cut == Cut::Now, path);
     Plan {
         schema: Plan::SCHEMA.to_owned(),
         case_id: (*case).clone(),
         execution: visit.execution.clone(),
         opened: visit.entered,
         finding: trigger.summary.clone(),
-        target: seen.target.clone(),
+        target: Target { memory_mib: *memory_mib, ..seen.target.clone() },
         policy: (*source).clone(),
+        credentials: denial(policy),
         snapshot_lock: SnapshotLock { mode: policy.snapshots.lock_mode, days: policy.snapshots.lock_days },
         retention: retention(policy, visit),
         disposition: policy.disposition,
-        deadlines: Deadlines { snapshots: later(visit.entered, i64::from(policy.snapshots.deadline_hours)) },
+        deadlines: Deadlines {
+            snapshots: later(visit.entered, SignedDuration::from_hours(policy.snapshots.deadline_hours.into())),
+            memory: later(visit.entered, SignedDuration::from_mins(policy.memory.deadline_minutes.into())),
+        },
         earlier_case: earlier_case.clone(),
-        risks: risks(seen, &cut, *counted),
+        risks: risks(seen, &cut, &memory, *counted),
         cut,
+        memory,
     }
 }
 
 /// The lock of the case file.
 pub fn retention(policy: &Policy, visit: &Visit) -> Retention {
-    Retention { mode: policy.evidence.lock_mode, until: later(visit.entered, 24 * i64::from(policy.evidence.days)) }
+    Retention {
+        mode: policy.evidence.lock_mode,
+        until: later(visit.entered, SignedDuration::from_hours(24 * i64::from(policy.evidence.days))),
+    }
 }
 
-fn later(time: Timestamp, hours: i64) -> Timestamp {
-    time.checked_add(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MAX)
+fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+fn denial(policy: &Policy) -> DenialPlan {
+    if policy.credentials.deny {
+        DenialPlan::Deny
+    } else {
+        DenialPlan::Skip { reason: "the policy does not ask for credentials to be denied".to_owned() }
+    }
 }
 
 /// The reasons to ask before the cut because of a tag. They hold for people's requests too: they may not know.
@@ -109,7 +133,7 @@ fn cut(policy: &Policy, seen: &Seen, counted: Counted) -> Cut {
 }
 
 /// What is known from the start not to be cut or captured.
-fn risks(seen: &Seen, cut: &Cut, counted: Counted) -> Vec<Risk> {
+fn risks(seen: &Seen, cut: &Cut, memory: &MemoryPlan, counted: Counted) -> Vec<Risk> {
     let target = &seen.target;
     if !target.state.is_alive() {
         return Vec::new();
@@ -131,7 +155,15 @@ fn risks(seen: &Seen, cut: &Cut, counted: Counted) -> Vec<Risk> {
         add(RiskKind::InstanceMetadata, "instance metadata still hands out the role's credentials");
     }
     if matches!(target.state, TargetState::Running | TargetState::Pending) {
-        add(RiskKind::MemoryNotCaptured, "memory is not captured: do not stop the instance before you have");
+        match memory {
+            MemoryPlan::Capture { .. } => {
+                add(RiskKind::MemoryNotCaptured, "memory is not captured yet: do not stop the instance before it is");
+            }
+            MemoryPlan::Skip { reason, .. } => {
+                let advice = format!("memory is not captured ({reason}): do not stop the instance before you have");
+                add(RiskKind::MemoryNotCaptured, &advice);
+            }
+        }
     }
     if target.spot {
         add(RiskKind::SpotInterruption, "a Spot instance can be taken away at any time");

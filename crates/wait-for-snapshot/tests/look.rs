@@ -35,10 +35,11 @@ fn plan(execution: &str) -> Value {
         "finding": {"source": "guardDuty", "id": "f1", "type": "t", "title": "t", "severity": 8.0, "account": "111122223333",
             "region": "eu-central-1", "firstSeen": "2026-11-24T02:00:00Z", "updatedAt": "2026-11-24T02:50:00Z"},
         "target": {"instanceId": "i-0abc1234def567890", "account": "111122223333", "region": "eu-central-1", "state": "running",
-            "interfaces": [], "volumes": [], "profile": null, "spot": false},
+            "interfaces": [], "volumes": [], "profile": null, "spot": false, "windows": false},
         "policy": {"from": "fallback", "problem": "none"}, "cut": {"decision": "now"},
         "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-        "disposition": "quarantine", "deadlines": {"snapshots": "2026-11-24T05:00:00Z"}, "earlierCase": null, "risks": []})
+        "disposition": "quarantine", "memory": {"decision": "skip", "because": "policy", "reason": "text"}, "credentials": {"decision": "deny"},
+            "deadlines": {"snapshots": "2026-11-24T05:00:00Z", "memory": "2026-11-24T05:00:00Z"}, "earlierCase": null, "risks": []})
 }
 
 /// EC2's answer about these snapshots: id, state, progress.

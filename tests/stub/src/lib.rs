@@ -26,6 +26,7 @@
 //! under test swallowed the error; a test that wants such a call takes [`Stub::surprises`].
 
 mod answer;
+mod multipart;
 mod request;
 mod s3;
 #[cfg(test)]
@@ -205,6 +206,25 @@ impl Stub {
     /// Puts an object that every bucket has, until a call changes it in one.
     pub fn put_object(&self, key: &str, bytes: impl Into<Vec<u8>>) {
         self.put_object_in("", key, bytes);
+    }
+
+    /// What a program without an SDK gets from a URL, as the holder of a presigned one: the status and the body.
+    /// Neither the signature nor its time is checked. The call is on record.
+    ///
+    /// # Panics
+    /// If the URL is none.
+    pub fn fetch(&self, method: &str, url: &str, body: &[u8]) -> (u16, Vec<u8>) {
+        let mut request = HttpRequest::new(aws_smithy_types::body::SdkBody::from(body.to_vec()));
+        assert!(request.set_method(method).is_ok() && request.set_uri(url).is_ok(), "`{method} {url}` is no request");
+        match self.cloud.answer(&Call::new(&request, body.to_vec())) {
+            Ok(response) => (response.status().as_u16(), response.body().bytes().unwrap_or_default().to_vec()),
+            Err(_) => (0, Vec::new()),
+        }
+    }
+
+    /// The uploads that were neither completed nor aborted: their keys, in order.
+    pub fn open_uploads(&self) -> Vec<String> {
+        self.cloud.state().buckets.uploads.keys()
     }
 
     /// Puts an object into one bucket.

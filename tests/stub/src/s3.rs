@@ -1,9 +1,10 @@
 //! The memory bucket: a versioned S3 bucket with conditional writes and object lock.
 //!
-//! Buckets need no creation, and each has its own keys. What it does not do (ranges, multipart
-//! uploads, URL-encoded listings, …) is answered `NotImplemented`, never half-done.
+//! Buckets need no creation, and each has its own keys. Multipart uploads are in [`crate::multipart`]. What it does not do
+//! (ranges, URL-encoded listings, …) is answered `NotImplemented`, never half-done.
 
 use crate::answer::{Answer, escape};
+use crate::multipart::Uploads;
 use crate::request::Call;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -16,6 +17,7 @@ pub(crate) struct Buckets {
     objects: BTreeMap<(String, String), Vec<Version>>,
     written: usize,
     pub(crate) page: Option<usize>,
+    pub(crate) uploads: Uploads,
 }
 
 #[derive(Debug)]
@@ -69,6 +71,12 @@ impl Buckets {
             ("PutObject", Some(key)) => self.put(call, bucket, key),
             ("GetObject" | "HeadObject", Some(key)) => self.get(call, bucket, key),
             ("DeleteObject", Some(key)) => self.delete(call, bucket, key),
+            ("PutObjectRetention", Some(key)) => self.retain(call, bucket, key),
+            ("CreateMultipartUpload", Some(key)) => self.uploads.create(bucket, key),
+            ("UploadPart", Some(key)) => self.uploads.put(call, bucket, key),
+            ("ListParts", Some(key)) => self.uploads.list(call, bucket, key, self.page.unwrap_or(1000)),
+            ("AbortMultipartUpload", Some(key)) => self.uploads.abort(call, bucket, key),
+            ("CompleteMultipartUpload", Some(key)) => self.complete(call, bucket, key),
             ("ListObjectsV2", None) => self.list(call, bucket),
             ("ListObjectVersions", None) => self.list_versions(call, bucket),
             _ => return None,
@@ -137,6 +145,62 @@ impl Buckets {
         let stored = Answer::empty(200).header("etag", &etag).header("x-amz-version-id", &id);
         let checksums = call.headers.iter().filter(|(name, _)| is_checksum(name));
         checksums.fold(stored, |answer, (name, value)| answer.header(name, value))
+    }
+
+    /// Makes an object of an upload's parts, with the checksum that S3 computes of the whole.
+    fn complete(&mut self, call: &Call, bucket: &str, key: &str) -> Answer {
+        if call.header("if-none-match").is_some() && current(self.versions(bucket, key)).is_some() {
+            return failed("If-None-Match");
+        }
+        let made = match self.uploads.complete(call, bucket, key) {
+            Ok(made) => made,
+            Err(refusal) => return refusal,
+        };
+        let checksum = made.crc64nvme();
+        let headers = BTreeMap::from([
+            ("x-amz-checksum-crc64nvme".to_owned(), checksum.clone()),
+            ("x-amz-checksum-type".to_owned(), "FULL_OBJECT".to_owned()),
+        ]);
+        let (id, etag) = self.write(bucket, key, Some(made.bytes), headers);
+        // The ETag of a multipart upload tells how many parts it had.
+        let etag = format!("\"{}-{}\"", etag.trim_matches('"'), made.parts);
+        if let Some(version) = self.versions_mut(bucket, key).last_mut() {
+            version.etag.clone_from(&etag);
+        }
+        let body = format!(
+            "<CompleteMultipartUploadResult><Bucket>{}</Bucket><Key>{}</Key><ETag>{}</ETag>\
+             <ChecksumCRC64NVME>{checksum}</ChecksumCRC64NVME><ChecksumType>FULL_OBJECT</ChecksumType>\
+             </CompleteMultipartUploadResult>",
+            escape(bucket),
+            escape(key),
+            escape(&etag)
+        );
+        Answer::xml(body).header("x-amz-version-id", &id)
+    }
+
+    /// Locks one version until a date; a lock may be made longer, never shorter.
+    fn retain(&mut self, call: &Call, bucket: &str, key: &str) -> Answer {
+        const UNTIL: &str = "x-amz-object-lock-retain-until-date";
+        let element = |name: &str| {
+            let (_, rest) = call.body.split_once(&format!("<{name}>"))?;
+            rest.split_once("</").map(|(value, _)| value.to_owned())
+        };
+        let (Some(mode), Some(until)) = (element("Mode"), element("RetainUntilDate")) else {
+            return Answer::s3_error(400, "MalformedXML", "a retention has a mode and a date");
+        };
+        let wanted = call.query("versionId");
+        let versions = self.versions_mut(bucket, key);
+        let version = versions.iter_mut().rev().find(|version| wanted.is_none_or(|id| version.id() == id));
+        let Some(version) = version else {
+            let code = if wanted.is_some() { "NoSuchVersion" } else { "NoSuchKey" };
+            return Answer::s3_error(404, code, &format!("no {key} in {bucket}"));
+        };
+        if version.headers.get(UNTIL).is_some_and(|there| *there > until) {
+            return Answer::s3_error(403, "AccessDenied", "Access Denied because object protected by object lock.");
+        }
+        version.headers.insert("x-amz-object-lock-mode".to_owned(), mode);
+        version.headers.insert(UNTIL.to_owned(), until);
+        Answer::empty(200)
     }
 
     fn get(&self, call: &Call, bucket: &str, key: &str) -> Answer {
@@ -287,7 +351,7 @@ fn current(versions: &[Version]) -> Option<&Version> {
 /// The header of a checksum, which the SDK computed and S3 stores and tells; the bucket takes its word.
 fn is_checksum(name: &str) -> bool {
     let kind = name.strip_prefix("x-amz-checksum-");
-    kind.is_some_and(|kind| ["crc32", "crc32c", "crc64nvme", "sha1", "sha256"].contains(&kind))
+    kind.is_some_and(|kind| ["crc32", "crc32c", "crc64nvme", "sha1", "sha256", "type"].contains(&kind))
 }
 
 fn matches(condition: &str, version: &Version) -> bool {

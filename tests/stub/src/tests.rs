@@ -271,3 +271,94 @@ fn the_lock_is_not_held_while_an_answer_is_computed() {
     aws.set_fn("ec2:DescribeVpcs", move |_| Answer::xml(format!("<n>{}</n>", inner.upgrade().unwrap().calls().len())));
     assert_eq!(query(&aws, "ec2", "Action=DescribeVpcs").1, "<n>1</n>");
 }
+
+#[test]
+fn parts_are_no_object_until_an_upload_is_completed() {
+    let aws = Stub::new().page_size(1);
+    let (status, body, _) = s3(&aws, "POST", "image?uploads", &[], "");
+    assert_eq!((status, aws.open_uploads()), (200, vec!["image".to_owned()]));
+    assert!(body.contains("<UploadId>upload-1</UploadId>"), "{body}");
+    let part = |n: u32, bytes: &[u8]| {
+        aws.fetch("PUT", &format!("{EVIDENCE}/image?x-id=UploadPart&partNumber={n}&uploadId=upload-1"), bytes)
+    };
+    let first = vec![7; 5 << 20];
+    assert_eq!((part(1, &first).0, part(2, b"123456789").0, part(0, b"").0, part(10_001, b"").0), (200, 200, 400, 400));
+    assert_eq!(
+        aws.fetch("PUT", &format!("{EVIDENCE}/other?partNumber=1&uploadId=upload-1"), b"").0,
+        404,
+        "an upload has one key"
+    );
+    assert!(aws.keys().is_empty());
+
+    let list = |after: &str| s3(&aws, "GET", &format!("image?uploadId=upload-1{after}"), &[], "").1;
+    assert!(list("").contains("<IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>"), "{}", list(""));
+    assert!(list("&part-number-marker=1").contains("<PartNumber>2</PartNumber>"));
+
+    let complete = |parts: &[(u32, &str)], headers: &[(&'static str, &str)]| {
+        let parts = parts.iter().map(|(n, etag)| format!("<Part><ETag>{etag}</ETag><PartNumber>{n}</PartNumber></Part>"));
+        let body = format!("<CompleteMultipartUpload>{}</CompleteMultipartUpload>", parts.collect::<String>());
+        s3(&aws, "POST", "image?uploadId=upload-1", headers, &body)
+    };
+    let both = [(1, "part-1"), (2, "part-2")];
+    for (parts, headers, code) in [
+        (vec![], vec![], "MalformedXML"),
+        (vec![(2, "part-2"), (1, "part-1")], vec![], "InvalidPartOrder"),
+        (vec![(1, "part-2")], vec![], "InvalidPart"),
+        (vec![(3, "part-3")], vec![], "InvalidPart"),
+        (both.to_vec(), vec![("x-amz-mp-object-size", "1")], "InvalidRequest"),
+    ] {
+        let (status, body, _) = complete(&parts, &headers);
+        assert!(status == 400 && body.contains(code), "{code}: {body}");
+    }
+    let (status, body, _) = complete(&both, &[("if-none-match", "*"), ("x-amz-mp-object-size", "5242889")]);
+    assert!(status == 200 && body.contains("-2&quot;</ETag>"), "{body}");
+    assert_eq!(aws.object("image").unwrap(), [first.as_slice(), b"123456789"].concat());
+    assert!(aws.open_uploads().is_empty());
+    assert!(complete(&both, &[]).1.contains("NoSuchUpload"));
+
+    s3(&aws, "POST", "image?uploads", &[], "");
+    let again = "<CompleteMultipartUpload><Part><ETag>part-3</ETag><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>";
+    assert_eq!(s3(&aws, "POST", "image?uploadId=upload-2", &[("if-none-match", "*")], again).0, 412);
+    assert_eq!(s3(&aws, "DELETE", "image?uploadId=upload-2", &[], "").0, 204);
+    assert_eq!(s3(&aws, "DELETE", "image?uploadId=upload-2", &[], "").0, 404);
+}
+
+#[test]
+fn the_checksum_of_an_upload_is_that_of_the_whole() {
+    let aws = Stub::new();
+    s3(&aws, "POST", "text?uploads", &[], "");
+    aws.fetch("PUT", &format!("{EVIDENCE}/text?partNumber=1&uploadId=upload-1"), b"123456789");
+    let parts = "<CompleteMultipartUpload><Part><ETag>part-1</ETag><PartNumber>1</PartNumber></Part></CompleteMultipartUpload>";
+    s3(&aws, "POST", "text?uploadId=upload-1", &[], parts);
+    let (_, _, head) = s3(&aws, "HEAD", "text", &[("x-amz-checksum-mode", "ENABLED")], "");
+    // The check value of CRC-64/NVME: AE8B14860A799888.
+    assert_eq!(head.headers().get("x-amz-checksum-crc64nvme"), Some("rosUhgp5mIg="));
+    assert_eq!(head.headers().get("x-amz-checksum-type"), Some("FULL_OBJECT"));
+}
+
+#[test]
+fn a_retention_locks_one_version_and_can_only_be_made_longer() {
+    let aws = Stub::new();
+    aws.put_object_in("evidence", "key", "x");
+    let retention = |until: &str| {
+        let body = format!("<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>");
+        s3(&aws, "PUT", "key?retention&versionId=version-1", &[], &body).0
+    };
+    assert_eq!(
+        (retention("2027-01-02T00:00:00Z"), retention("2027-01-02T00:00:00Z"), retention("2027-01-01T00:00:00Z")),
+        (200, 200, 403)
+    );
+    assert_eq!(aws.object_headers("key").unwrap()["x-amz-object-lock-retain-until-date"], "2027-01-02T00:00:00Z");
+    assert_eq!(s3(&aws, "DELETE", "key?versionId=version-1", &[], "").0, 403);
+    assert_eq!(
+        s3(
+            &aws,
+            "PUT",
+            "key?retention&versionId=version-9",
+            &[],
+            "<Mode>GOVERNANCE</Mode><RetainUntilDate>2027</RetainUntilDate>"
+        )
+        .0,
+        404
+    );
+}

@@ -1,6 +1,8 @@
 //! What states hand on has the type that the next step parses, and fits into the time there is.
 
-use incident::evidence::{Containment, Freeze, Preserved};
+use std::collections::BTreeMap;
+
+use incident::evidence::{Capture, Containment, Denial, Freeze, Lockdown, Preserved};
 use incident::policy::Policy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,6 +16,9 @@ fn check(variable: &str, value: &Value) -> Result<(), String> {
         "containment" => whole::<Containment>(value),
         "freeze" => whole::<Freeze>(value),
         "preserved" => whole::<Preserved>(value),
+        "capture" => whole::<Capture>(value),
+        "locked" => whole::<Lockdown>(value),
+        "denial" | "denied" => whole::<Denial>(value),
         // Notify reads no more of it than this.
         "opening" => {
             if value.get("told") == Some(&json!(false)) {
@@ -37,6 +42,8 @@ fn whole<T: DeserializeOwned + Serialize>(value: &Value) -> Result<(), String> {
 fn sample(output: &Value) -> Value {
     match output {
         Value::String(text) if text.starts_with("{% $states.input %}") => json!({"state": "S", "error": "E", "cause": "C"}),
+        Value::String(text) if text.starts_with("{% $shut.") => json!(null),
+        Value::String(text) if text == "{% [$shut.interfaces] %}" || text == "{% [$shut.risks] %}" => json!([]),
         Value::String(text) if text.starts_with("{% [") => json!(["text"]),
         Value::String(text) if text.starts_with("{%") => json!("text"),
         Value::Array(list) => list.iter().map(sample).collect(),
@@ -45,13 +52,16 @@ fn sample(output: &Value) -> Value {
     }
 }
 
-/// The variable that takes a branch's result.
-fn result_of(machines: &[Machine], branch: &Machine) -> Option<String> {
-    let (parent, index) = branch.parent.as_ref()?;
-    let state = machines.iter().find_map(|machine| machine.states.get(parent))?;
-    let expression = format!("{{% $states.result[{index}] %}}");
-    let assign = state.body.get("Assign")?.as_object()?;
-    assign.iter().find(|(_, value)| value.as_str() == Some(&expression)).map(|(name, _)| name.clone())
+/// The variables that take a branch's result: one for the whole of it, under an empty name, or one for each of its fields.
+fn results_of(machines: &[Machine], branch: &Machine) -> BTreeMap<String, String> {
+    let Some((parent, index)) = &branch.parent else { return BTreeMap::new() };
+    let state = machines.iter().find_map(|machine| machine.states.get(parent));
+    let assign = state.and_then(|state| state.body.get("Assign")).and_then(Value::as_object);
+    let taken = assign.into_iter().flatten().filter_map(|(name, value)| {
+        let rest = value.as_str()?.strip_prefix(&format!("{{% $states.result[{index}]"))?.strip_suffix(" %}")?;
+        Some((rest.trim_start_matches('.').to_owned(), name.clone()))
+    });
+    taken.collect()
 }
 
 #[test]
@@ -59,20 +69,28 @@ fn a_branch_that_failed_gives_the_type_of_one_that_did_not() {
     let machines = machines();
     let mut checked = 0;
     for branch in machines.iter().filter(|machine| machine.parent.is_some()) {
-        let variable = result_of(&machines, branch);
-        let variable =
-            variable.unwrap_or_else(|| panic!("{}: assign $states.result[n] of the branch to a variable", branch.name));
-        for state in branch.states.values().filter(|state| state.ends() && state.kind() == "Pass") {
-            let output = state.body.get("Output").cloned().unwrap_or_default();
-            if !output.is_object() {
-                continue;
+        let results = results_of(&machines, branch);
+        assert!(!results.is_empty(), "{}: assign $states.result[n] of the branch to a variable", branch.name);
+        for state in branch.states.values().filter(|state| state.kind() == "Pass") {
+            let output = state.body.get("Output").filter(|output| state.ends() && output.is_object());
+            if let (Some(output), Some(variable)) = (output, results.get("")) {
+                checked += 1;
+                let problem = check(variable, &sample(output)).err();
+                assert_eq!(problem, None, "{}: its Output is not what ${variable} holds after a success", state.name);
+            } else if let Some(output) = output.and_then(Value::as_object) {
+                let fields: Vec<&String> = output.keys().collect();
+                assert_eq!(fields.len(), results.len(), "{}: {fields:?} are handed on, {results:?} are taken", state.name);
+                assert!(fields.iter().all(|field| results.contains_key(*field)), "{}: {fields:?} {results:?}", state.name);
             }
-            checked += 1;
-            let problem = check(&variable, &sample(&output)).err();
-            assert_eq!(problem, None, "{}: its Output is not what ${variable} holds after a success", state.name);
+            let assigned = state.body.get("Assign").and_then(Value::as_object).into_iter().flatten();
+            for (variable, value) in assigned.filter(|(_, value)| value.is_object()) {
+                checked += 1;
+                let problem = check(variable, &sample(value)).err();
+                assert_eq!(problem, None, "{}: it is not what ${variable} holds after a success", state.name);
+            }
         }
     }
-    assert!(checked >= 5, "only {checked} outputs were looked at: does this test still read the definition?");
+    assert!(checked >= 10, "only {checked} outputs were looked at: does this test still read the definition?");
 }
 
 #[test]

@@ -7,9 +7,13 @@ use serde_json::{Value, json};
 const STATES: &[(&str, &str, u32)] = &[
     ("Triage", "triage", 0),
     ("Isolate", "isolate", 0),
+    ("DenyCredentials", "credentials", 0),
     ("Snapshot", "cordon-snapshot", 0),
     ("NotifyOpened", "notify", 0),
     ("WaitForSnapshot", "wait-for-snapshot", 0),
+    ("MemoryCapture", "memory-capture", 0),
+    ("Lockdown", "isolate", 1),
+    ("DenyAllCredentials", "credentials", 1),
     ("Seal", "seal", 0),
     ("Close", "seal", 1),
     ("NotifyClosed", "notify", 1),

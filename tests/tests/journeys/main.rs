@@ -6,5 +6,6 @@ mod bad_input;
 mod broken;
 mod claims;
 mod degraded;
+mod memory;
 mod never_acts;
 mod whole;

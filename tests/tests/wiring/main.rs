@@ -15,8 +15,12 @@ use serde_json::{Value, json};
 use template::{functions, resources, template, texts};
 
 /// States whose names are not those of their crates, with the crate and the mode; a step with one state needs no line.
-const MODES: [(&str, &str, &str); 12] = [
+const MODES: [(&str, &str, &str); 16] = [
     ("Isolate", "isolate", "contain"),
+    ("Lockdown", "isolate", "lockdown"),
+    ("ClosePath", "isolate", "close-door"),
+    ("DenyCredentials", "credentials", "first"),
+    ("DenyAllCredentials", "credentials", "all"),
     ("CloseDoor", "isolate", "close-door"),
     ("CloseDoorAfterFailure", "isolate", "close-door"),
     ("Seal", "seal", "evidence"),
@@ -215,6 +219,21 @@ fn every_function_logs_to_a_group_with_a_retention() {
         );
         assert!(properties.get("RetentionInDays").is_some(), "{group}: set RetentionInDays");
     }
+}
+
+#[test]
+fn the_document_runs_the_script_that_the_function_was_built_for() {
+    let document = resources("AWS::SSM::Document").into_iter().next().map(|(_, document)| document).unwrap_or_default();
+    let steps = document.pointer("/Properties/Content/mainSteps").and_then(Value::as_array).cloned().unwrap_or_default();
+    assert_eq!(steps.len(), 1, "the function takes no document with another step");
+    let lines = steps.first().and_then(|step| step.pointer("/inputs/runCommand/0/Fn::Sub")).and_then(Value::as_str);
+    let script = std::fs::read_to_string(root().join("crates/memory-capture/src/document.sh")).unwrap_or_default();
+    assert!(!script.is_empty(), "crates/memory-capture/src/document.sh cannot be read");
+    assert_eq!(
+        lines.map(str::trim_end),
+        Some(script.trim_end()),
+        "the script in infra/template.yaml and crates/memory-capture/src/document.sh differ: copy the one that is right"
+    );
 }
 
 #[test]

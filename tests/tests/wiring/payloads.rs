@@ -22,6 +22,8 @@ fn parses(function: &str, payload: Value) -> Result<(), String> {
         "WaitForSnapshot" => input::<wait_for_snapshot::Input>(payload),
         "Seal" => input::<seal::Input>(payload),
         "Notify" => input::<notify::Input>(payload),
+        "Credentials" => input::<credentials::Input>(payload),
+        "MemoryCapture" => input::<memory_capture::Input>(payload),
         other => Err(format!("nobody has said what {other}Function parses: add it to this test")),
     }
 }
@@ -30,15 +32,31 @@ fn parses(function: &str, payload: Value) -> Result<(), String> {
 fn samples(variable: &str) -> Vec<Value> {
     let object = json!({"key": format!("cases/{CASE}/manifest-evidence.json"), "versionId": "1", "sha256": "ab", "size": 1});
     match variable {
-        "plan" => vec![plan(json!({"decision": "now"})), plan(json!({"decision": "askFirst", "reasons": ["text"]}))],
+        "plan" => vec![
+            plan(json!({"decision": "now"}), json!({"decision": "capture", "path": null})),
+            plan(json!({"decision": "askFirst", "reasons": ["text"]}), json!({"decision": "skip", "because": "noPath", "reason": "text"})),
+        ],
         "triage" => vec![json!({
-            "verdict": "respond", "tell": false, "reason": "text", "caseId": CASE, "plan": plan(json!({"decision": "now"})),
+            "verdict": "respond", "tell": false, "reason": "text", "caseId": CASE, "plan": plan(json!({"decision": "now"}), json!({"decision": "capture", "path": null})),
             "finding": null, "owner": null, "executions": [],
         })],
         "verdict" => vec![json!("respond")],
         "tell" => vec![json!(true)],
-        "looks" => vec![json!(0)],
-        "containment" => vec![
+        "looks" | "captureLooks" => vec![json!(0)],
+        "capture" | "memory" => vec![json!({
+            "status": "running", "pauseSeconds": 5, "progress": {
+                "begun": TIME, "commandId": null, "wave": {"number": 1, "firstPart": 1, "lastPart": 500, "until": TIME}, "parts": 0, "bytes": 0,
+                "percent": 0, "moved": TIME,
+            },
+            "image": null, "files": [], "reason": "", "failure": null,
+        })],
+        "locked" | "lockdown" => vec![json!({
+            "status": "lockedDown", "interfaces": [], "metadataOff": true, "readBackAt": TIME, "reasons": [], "risks": [], "failure": null,
+        })],
+        "denied" | "denial" => vec![json!({
+            "status": "denied", "scope": "all", "role": null, "readBackAt": TIME, "reasons": [], "risks": [], "failure": null,
+        })],
+        "containment" | "shut" => vec![
             json!({"status": "contained", "interfaces": [], "readBackAt": TIME, "reasons": [], "risks": [], "failure": null}),
         ],
         "freeze" => vec![json!({"snapshots": [], "missing": [], "failure": null})],
@@ -53,7 +71,7 @@ fn samples(variable: &str) -> Vec<Value> {
     }
 }
 
-fn plan(cut: Value) -> Value {
+fn plan(cut: Value, memory: Value) -> Value {
     let mut plan = json!({
         "schema": "cordon.plan.v1", "caseId": CASE, "execution": EXECUTION, "opened": TIME,
         "finding": {
@@ -62,14 +80,16 @@ fn plan(cut: Value) -> Value {
         },
         "target": {
             "instanceId": "i-0123456789abcdef0", "account": "111122223333", "region": "us-east-1", "state": "running",
-            "interfaces": [], "volumes": [], "profile": null, "spot": false,
+            "interfaces": [], "volumes": [], "profile": null, "spot": false, "architecture": "x86_64", "windows": false, "memoryMib": 1024,
+            "metadata": {"enabled": true, "tokensRequired": true, "hopLimit": 1},
         },
         "policy": {"from": "parameter", "name": "/cordon/policy", "version": 1}, "snapshotLock": {"mode": "governance", "days": 365},
-        "retention": {"mode": "governance", "until": TIME}, "disposition": "quarantine", "deadlines": {"snapshots": TIME},
-        "earlierCase": null, "risks": [],
+        "retention": {"mode": "governance", "until": TIME}, "disposition": "quarantine", "deadlines": {"snapshots": TIME, "memory": TIME},
+        "credentials": {"decision": "deny"}, "earlierCase": null, "risks": [],
     });
     if let Some(plan) = plan.as_object_mut() {
         plan.insert("cut".to_owned(), cut);
+        plan.insert("memory".to_owned(), memory);
     }
     plan
 }

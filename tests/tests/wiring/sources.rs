@@ -6,7 +6,7 @@ use std::path::Path;
 use journeys::cloud::root;
 
 /// The crates that are no steps.
-const NO_STEPS: [&str; 3] = ["incident", "handler", "cordon"];
+const NO_STEPS: [&str; 4] = ["incident", "handler", "collector", "cordon"];
 
 /// Every step: the crates that become functions.
 pub(crate) fn steps() -> BTreeSet<String> {
@@ -59,8 +59,17 @@ pub(crate) fn actions(step: &str) -> BTreeSet<String> {
         services.contains(&service)
             && action.starts_with(|c: char| c.is_ascii_uppercase())
             && action.chars().all(char::is_alphanumeric)
+            // A condition key of a policy that the code writes.
+            && !action.ends_with("ARN")
     });
-    let mut actions: BTreeSet<String> = quoted.map(str::to_owned).collect();
+    // Calls whose right has another name.
+    let right = |call: &str| match call {
+        "s3:CreateMultipartUpload" | "s3:CompleteMultipartUpload" | "s3:UploadPart" => "s3:PutObject".to_owned(),
+        "s3:ListParts" => "s3:ListMultipartUploadParts".to_owned(),
+        "s3:HeadObject" => "s3:GetObject".to_owned(),
+        other => other.to_owned(),
+    };
+    let mut actions: BTreeSet<String> = quoted.map(right).collect();
     // The case file's calls are made by `handler`, for whoever uses it.
     let store = [
         ("Store", "s3:GetObject"),

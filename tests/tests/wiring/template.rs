@@ -114,7 +114,8 @@ impl Statement {
         let keys = conditions.filter_map(Value::as_object).flatten();
         keys.flat_map(|(key, value)| match key.split_once('/') {
             Some(("aws:RequestTag" | "aws:ResourceTag", tag)) => vec![tag.to_owned()],
-            _ if key == "aws:TagKeys" => texts(value),
+            // `Null` only says whether there is one.
+            _ if key == "aws:TagKeys" => texts(value).into_iter().filter(|text| text != "false").collect(),
             _ => Vec::new(),
         })
         .collect()

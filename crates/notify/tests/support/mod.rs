@@ -20,16 +20,47 @@ fn finding(title: &str) -> Value {
 pub(crate) fn plan(title: &str) -> Value {
     json!({"schema": "cordon.plan.v1", "caseId": CASE, "execution": EXECUTION, "opened": "2026-11-24T03:30:00Z", "finding": finding(title),
         "target": {"instanceId": "i-0abc1234def567890", "account": "111122223333", "region": "eu-central-1", "state": "running",
-            "interfaces": [], "volumes": [], "profile": null, "spot": false},
+            "interfaces": [], "volumes": [], "profile": "arn:aws:iam::111122223333:instance-profile/web", "spot": false,
+            "architecture": "x86_64", "windows": false, "memoryMib": 16384, "metadata": null},
         "policy": {"from": "fallback", "problem": "the SSM parameter is gone"}, "cut": {"decision": "now"},
+        "memory": {"decision": "capture", "path": {"interface": "eni-0abc1234def567890", "endpoints": ["sg-0abc1234def567890"],
+            "s3": "pl-0abc1234def567890", "evidenceBucketOnly": false}},
+        "credentials": {"decision": "deny"},
         "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-        "disposition": "quarantine", "deadlines": {"snapshots": "2026-11-24T05:30:00Z"}, "earlierCase": null,
-        "risks": [{"kind": "vpcResolver", "advice": "the resolver, as planned"}]})
+        "disposition": "quarantine", "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"}, "earlierCase": null,
+        "risks": [{"kind": "vpcResolver", "advice": "the resolver, as planned"},
+            {"kind": "instanceMetadata", "advice": "instance metadata still hands out the role's credentials"},
+            {"kind": "roleCredentials", "advice": "the role's credentials stay valid"},
+            {"kind": "memoryNotCaptured", "advice": "memory is not captured yet: do not stop the instance before it is"}]})
 }
 
+/// With the path for memory still open, as Isolate leaves it.
 fn containment(status: &str) -> Value {
-    json!({"status": status, "interfaces": [], "readBackAt": "2026-11-24T03:30:09Z", "reasons": [], "failure": null,
-        "risks": [{"kind": "vpcResolver", "advice": "the resolver, as found"}]})
+    json!({"status": status, "interfaces": [interface("pathOnly")], "readBackAt": "2026-11-24T03:30:09Z", "reasons": [], "failure": null,
+        "risks": [{"kind": "vpcResolver", "advice": "the resolver, as found"},
+            {"kind": "s3Path", "advice": "while memory is collected the target can reach any bucket of the Region"}]})
+}
+
+fn interface(status: &str) -> Value {
+    json!({"id": "eni-0abc1234def567890", "status": status, "groupsBefore": [], "groupsNow": []})
+}
+
+pub(crate) fn denial(status: &str, scope: &str) -> Value {
+    json!({"status": status, "scope": scope, "role": "arn:aws:iam::111122223333:role/web", "readBackAt": null, "reasons": [], "risks": [],
+        "failure": null})
+}
+
+pub(crate) fn lockdown(status: &str, interface_status: &str, metadata_off: bool) -> Value {
+    json!({"status": status, "interfaces": [interface(interface_status)], "metadataOff": metadata_off, "readBackAt": null, "reasons": [],
+        "risks": [], "failure": null})
+}
+
+/// A capture with an image of `size` bytes, or none for 0.
+pub(crate) fn memory(status: &str, size: u64, reason: &str) -> Value {
+    let image = json!({"key": format!("cases/{CASE}/memory/image.lime"), "versionId": "v", "size": size, "parts": 9, "crc64nvme": "x",
+        "sha256": "0".repeat(64), "format": "lime", "source": "/proc/kcore"});
+    json!({"status": status, "pauseSeconds": 0, "progress": null, "image": if size > 0 { image } else { Value::Null }, "files": [],
+        "reason": reason, "failure": null})
 }
 
 pub(crate) fn opened() -> Value {
@@ -42,8 +73,9 @@ fn object(name: &str) -> Value {
 
 pub(crate) fn closed(status: &str, missing: &Value, reasons: &Value) -> Value {
     let as_planned = reasons == &json!([]);
-    json!({"mode": "closed", "visit": visit("NotifyClosed"), "plan": plan("Tor"), "containment": containment(status), "freeze": null,
-        "opening": {"told": true}, "preserved": null,
+    json!({"mode": "closed", "visit": visit("NotifyClosed"), "plan": plan("Tor"), "containment": containment(status),
+        "denial": denial("denied", "all"), "freeze": null, "opening": {"told": true}, "preserved": null,
+        "memory": memory("captured", 16_642_998_272, ""), "lockdown": lockdown("lockedDown", "cut", true),
         "sealed": {"manifest": object("manifest-evidence.json"), "complete": as_planned, "missing": missing},
         "closed": {"asPlanned": as_planned, "manifest": object("manifest-closing.json"), "reasons": reasons}})
 }
@@ -51,8 +83,8 @@ pub(crate) fn closed(status: &str, missing: &Value, reasons: &Value) -> Value {
 /// Broken in `state`; without a plan the execution's input is all that is known.
 pub(crate) fn failed(state: &str, plan: &Value, cause: &str, input: &Value) -> Value {
     let known = if plan.is_null() { Value::Null } else { containment("contained") };
-    json!({"mode": "failed", "visit": visit("NotifyFailed"), "plan": plan, "containment": known, "freeze": null, "opening": {"told": false},
-        "preserved": null, "sealed": null, "closed": null, "failure": {"state": state, "error": "Denied", "cause": cause}, "input": input})
+    json!({"mode": "failed", "visit": visit("NotifyFailed"), "plan": plan, "containment": known, "denial": null, "freeze": null,
+        "opening": {"told": false}, "preserved": null, "memory": null, "lockdown": null, "sealed": null, "closed": null, "failure": {"state": state, "error": "Denied", "cause": cause}, "input": input})
 }
 
 pub(crate) fn verdict(verdict: &str, reason: &str) -> Value {

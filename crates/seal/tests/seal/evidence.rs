@@ -44,25 +44,58 @@ async fn a_key_that_may_not_be_used_fails_as_denied_and_the_next_run_signs_what_
 
 #[tokio::test]
 async fn what_is_missing_is_named() {
-    let outcome = "records/20261124T034000.000Z-Snapshot-00-001-intent.json";
-    let cases: [(&str, Value, &str); 5] = [
+    let skip = |because: &str| json!({"decision": "skip", "because": because, "reason": "why"});
+    let cases: [(&str, Value, &str); 12] = [
         ("/containment", containment("partlyContained"), "containment"),
         ("/containment", containment("withheld"), "containment"),
         ("/preserved", preserved("error"), "snapshot:vol-0abc1234def567890"),
         ("/freeze/snapshots/0/lock", json!({"status": "notLocked", "reason": "no"}), "snapshot-lock:snap-0abc1234def567890"),
         ("/plan/target/state", json!("terminated"), "target"),
+        ("/memory", memory("notCaptured", "no agent"), "memory"),
+        ("/memory", memory("partial", "the deadline passed"), "memory"),
+        ("/memory", Value::Null, "memory"),
+        ("/plan/memory", skip("noPath"), "memory"),
+        ("/plan/memory", skip("unsupported"), "memory"),
+        ("/lockdown", lockdown("partly"), "lockdown"),
+        ("/lockdown", Value::Null, "lockdown"),
     ];
     for (at, value, item) in cases {
         let mut input = evidence();
         *input.pointer_mut(at).unwrap() = value;
         assert_eq!(missing(&run(&world(), &input).await.unwrap()), [item]);
     }
-    let aws = world();
-    put(&aws, outcome, &record("Snapshot", 0, "intent"));
-    let mut input = evidence();
-    input["freeze"]["failure"] = json!({"state": "Snapshot", "error": "Denied", "cause": "no"});
-    let found = missing(&run(&aws, &input).await.unwrap());
-    assert!(found.len() == 1 && found[0].starts_with("outcome:records/"), "an intent without an outcome: {found:?}");
+    for because in ["policy", "noMemory"] {
+        let mut input = evidence();
+        (input["plan"]["memory"], input["memory"]) = (skip(because), memory("notCaptured", "why"));
+        assert_eq!(missing(&run(&world(), &input).await.unwrap()), [""; 0], "{because}: nobody misses it");
+    }
+}
+
+#[tokio::test]
+async fn an_intent_without_an_outcome_is_missing_unless_its_result_was_read_back() {
+    let failure = json!({"state": "Snapshot", "error": "Denied", "cause": "no"});
+    let cases: [(&str, &str, Value); 6] = [
+        ("Snapshot", "/freeze/failure", failure.clone()),
+        ("MemoryCapture", "/memory/failure", failure),
+        ("MemoryCapture", "/memory/status", json!("running")),
+        ("Lockdown", "/lockdown/status", json!("partly")),
+        ("DenyCredentials", "/denial/status", json!("unknown")),
+        ("DenyAllCredentials", "/denial/scope", json!("allButSystemsManager")),
+    ];
+    for (state, at, value) in cases {
+        let intent = format!("records/20261124T034000.000Z-{state}-00-001-intent.json");
+        for broken in [true, false] {
+            let aws = world();
+            put(&aws, &intent, &record(state, 0, "intent"));
+            let mut input = evidence();
+            if broken {
+                *input.pointer_mut(at).unwrap() = value.clone();
+            }
+            let found = missing(&run(&aws, &input).await.unwrap());
+            let gap = found.iter().any(|item| item.starts_with("outcome:records/") && item.contains(&format!("-{state}-")));
+            assert_eq!(gap, broken, "{state} with {at} = {value} ({broken}): {found:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What is left to do and to say after an execution that died.
 
+use incident::manifest::ClosingManifest;
 use incident::{Classify, ExecutionArn, Fault};
 use serde_json::{Value, json};
 use stub::{Answer, Stub};
@@ -31,11 +32,31 @@ async fn the_last_word_closes_the_door_closes_the_case_and_tells() {
         told["sealed"].is_object() && told["closed"]["manifest"].is_object() && told["containment"]["status"] == "contained",
         "{told}"
     );
+    for step in ["memory", "lockdown", "denial"] {
+        assert!(told[step].is_null(), "a run that died before {step} said nothing of it: {told}");
+    }
+    let closing: ClosingManifest = read(&aws, "manifest-closing.json");
+    for said in ["memory: the run broke", "lockdown: the run broke", "credentials"] {
+        assert!(closing.reasons.iter().any(|reason| reason.contains(said)), "{said}: {:?}", closing.reasons);
+    }
 
     aws.put_object(&incident::case::told(&ExecutionArn::parse(EXECUTION).unwrap()), "{}");
     aws.forget_calls();
     assert_eq!(run(&aws, &event).await.unwrap(), json!({"spoke": false}));
     assert!(aws.mutations().is_empty(), "{:?}", aws.actions());
+}
+
+#[tokio::test]
+async fn what_the_run_sealed_before_it_died_is_in_the_report_and_told() {
+    let aws = with_functions();
+    run(&aws, &evidence()).await.unwrap();
+    run(&aws, &ended(&json!(json!({"instanceId": INSTANCE}).to_string()))).await.unwrap();
+    let told = aws.calls_of("lambda:Invoke")[1].json();
+    let report: Value = read(&aws, "report.json");
+    for known in [told, report] {
+        let statuses = ["memory", "lockdown", "denial"].map(|step| known[step]["status"].as_str().unwrap_or_default());
+        assert_eq!(statuses, ["captured", "lockedDown", "denied"], "{known}");
+    }
 }
 
 #[tokio::test]

@@ -5,4 +5,5 @@
 mod close;
 mod evidence;
 mod last_word;
+mod memory;
 mod support;

@@ -1,5 +1,7 @@
 //! AWS as the step finds it, and its inputs.
 
+use aws_sdk_s3::primitives::DateTime;
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ObjectLockMode};
 use handler::Store;
 use incident::manifest::{Chain, ClosingManifest};
 use incident::{CaseId, ExecutionArn, InstanceId, custody};
@@ -31,6 +33,7 @@ pub(crate) fn clients(aws: &Stub) -> Clients {
             isolate: Some("isolate:1".to_owned()),
             notify: Some("notify:1".to_owned()),
             evidence_days: 365,
+            most_hashed: 1_000,
         },
     }
 }
@@ -68,14 +71,54 @@ pub(crate) fn plan() -> Value {
             "account": "111122223333", "region": "eu-central-1", "firstSeen": "2026-11-24T03:00:00Z", "updatedAt": "2026-11-24T03:20:00Z"},
         "target": {"instanceId": INSTANCE, "account": "111122223333", "region": "eu-central-1", "state": "running",
             "interfaces": [{"id": "eni-0abc1234def567890", "vpc": "vpc-0abc1234def567890", "groups": ["sg-0abc1234def567890"]}],
-            "volumes": [{"id": "vol-0abc1234def567890", "device": "/dev/xvda", "root": true}], "profile": null, "spot": false},
+            "volumes": [{"id": "vol-0abc1234def567890", "device": "/dev/xvda", "root": true}], "profile": "arn:aws:iam::111122223333:instance-profile/web",
+            "spot": false, "architecture": "x86_64", "windows": false, "memoryMib": 8192,
+            "metadata": {"enabled": true, "tokensRequired": false, "hopLimit": 2}},
         "policy": {"from": "fallback", "problem": "none"}, "cut": {"decision": "now"},
+        "memory": {"decision": "capture", "path": null}, "credentials": {"decision": "deny"},
         "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-        "disposition": "quarantine", "deadlines": {"snapshots": "2026-11-24T05:30:00Z"}, "earlierCase": null, "risks": []})
+        "disposition": "quarantine", "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"},
+        "earlierCase": null, "risks": [{"kind": "memoryNotCaptured", "advice": "memory is not captured yet"},
+            {"kind": "instanceMetadata", "advice": "metadata"}, {"kind": "roleCredentials", "advice": "credentials"}]})
 }
 
 pub(crate) fn containment(status: &str) -> Value {
     json!({"status": status, "interfaces": [], "readBackAt": "2026-11-24T03:30:09Z", "reasons": [], "risks": [], "failure": null})
+}
+
+pub(crate) fn denial(status: &str, scope: &str) -> Value {
+    json!({"status": status, "scope": scope, "role": "arn:aws:iam::111122223333:role/web", "readBackAt": "2026-11-24T03:50:00Z",
+        "reasons": [], "risks": [], "failure": null})
+}
+
+pub(crate) fn lockdown(status: &str) -> Value {
+    json!({"status": status, "interfaces": [], "metadataOff": status == "lockedDown", "readBackAt": "2026-11-24T03:49:00Z",
+        "reasons": [], "risks": [], "failure": null})
+}
+
+/// A capture that ended without an image.
+pub(crate) fn memory(status: &str, reason: &str) -> Value {
+    json!({"status": status, "pauseSeconds": 0, "progress": null, "image": null, "files": [], "reason": reason, "failure": null})
+}
+
+pub(crate) const IMAGE: &str = "memory/image.lime";
+
+/// Puts what a capture leaves in the case, each with S3's own checksum and the plan's lock; gives the capture, whose
+/// collector says `sha256` of the image.
+pub(crate) async fn captured(aws: &Stub, image: &[u8], sha256: &str) -> Value {
+    let until = "2027-11-24T03:30:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
+    for (name, bytes) in [("memory/volatile.json", b"{}".as_slice()), ("memory/capture.json", b"{\"capture\":1}"), (IMAGE, image)]
+    {
+        let put = clients(aws).store.s3.put_object().bucket("evidence").key(key(name)).if_none_match("*");
+        let put = put.checksum_algorithm(ChecksumAlgorithm::Crc64Nvme).body(bytes.to_vec().into());
+        let put = put.object_lock_mode(ObjectLockMode::Governance).object_lock_retain_until_date(DateTime::from_secs(until));
+        put.send().await.unwrap();
+    }
+    let head = clients(aws).store.s3.head_object().bucket("evidence").key(key(IMAGE)).checksum_mode(ChecksumMode::Enabled);
+    let head = head.send().await.unwrap();
+    json!({"status": "captured", "pauseSeconds": 0, "progress": null, "files": [], "reason": "", "failure": null,
+        "image": {"key": key(IMAGE), "versionId": head.version_id(), "size": image.len(), "parts": 1,
+            "crc64nvme": head.checksum_crc64_nvme(), "sha256": sha256, "format": "lime", "source": "/proc/kcore"}})
 }
 
 pub(crate) fn freeze() -> Value {
@@ -93,13 +136,16 @@ pub(crate) fn visit(state: &str) -> Value {
 }
 
 pub(crate) fn evidence() -> Value {
-    json!({"mode": "evidence", "visit": visit("Seal"), "plan": plan(), "containment": containment("contained"), "freeze": freeze(),
-        "opening": {"told": true}, "preserved": preserved("completed")})
+    json!({"mode": "evidence", "visit": visit("Seal"), "plan": plan(), "containment": containment("contained"),
+        "denial": denial("denied", "all"), "freeze": freeze(), "opening": {"told": true}, "preserved": preserved("completed"),
+        "memory": memory("captured", ""), "lockdown": lockdown("lockedDown")})
 }
 
 pub(crate) fn close(sealed: &Value) -> Value {
-    json!({"mode": "close", "visit": visit("Close"), "plan": plan(), "containment": containment("contained"), "freeze": freeze(),
-        "opening": {"told": true}, "preserved": preserved("completed"), "sealed": sealed, "failure": null, "input": {"instanceId": INSTANCE}})
+    json!({"mode": "close", "visit": visit("Close"), "plan": plan(), "containment": containment("contained"),
+        "denial": denial("denied", "all"), "freeze": freeze(), "opening": {"told": true}, "preserved": preserved("completed"),
+        "memory": memory("captured", ""), "lockdown": lockdown("lockedDown"), "sealed": sealed, "failure": null,
+        "input": {"instanceId": INSTANCE}})
 }
 
 pub(crate) fn ended(input: &Value) -> Value {

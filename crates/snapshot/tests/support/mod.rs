@@ -117,10 +117,11 @@ impl Ec2 {
             "finding": {"source": "guardDuty", "id": "f1", "type": "t", "title": "t", "severity": 8.0, "account": "111122223333",
                 "region": "eu-central-1", "firstSeen": "2026-11-24T03:00:00Z", "updatedAt": "2026-11-24T03:20:00Z"},
             "target": {"instanceId": "i-0abc1234def567890", "account": "111122223333", "region": "eu-central-1", "state": self.state,
-                "interfaces": [], "volumes": volumes, "profile": null, "spot": false},
+                "interfaces": [], "volumes": volumes, "profile": null, "spot": false, "windows": false},
             "policy": {"from": "fallback", "problem": "none"}, "cut": {"decision": "now"},
             "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-            "disposition": "quarantine", "deadlines": {"snapshots": "2026-11-24T05:30:00Z"}, "earlierCase": null, "risks": []})
+            "disposition": "quarantine", "memory": {"decision": "skip", "because": "policy", "reason": "text"}, "credentials": {"decision": "deny"},
+            "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T05:30:00Z"}, "earlierCase": null, "risks": []})
     }
 }
 

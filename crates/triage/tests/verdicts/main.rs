@@ -4,5 +4,6 @@
 
 mod acts;
 mod claims;
+mod memory;
 mod plans;
 mod support;

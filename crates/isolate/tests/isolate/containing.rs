@@ -1,20 +1,11 @@
-//! The step against the real SDK clients and an EC2 in memory.
+//! Containing, and closing the door where it fails.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test panics where what it needs is not there"
-)]
-
-mod support;
-
+use crate::support::{CONVERSION, Cloud, ISOLATION, NIC, NIC2, VPC, VPC2, WEB, plan};
 use incident::evidence::{ContainmentStatus, InterfaceStatus};
 use incident::risk::RiskKind;
 use incident::{Classify as _, Fault};
 use serde_json::json;
 use stub::Answer;
-use support::{CONVERSION, Cloud, ISOLATION, NIC, NIC2, VPC, VPC2, WEB, plan};
 
 const MODIFY: &str = "ec2:ModifyNetworkInterfaceAttribute";
 
@@ -134,7 +125,7 @@ async fn a_cut_that_fails_closes_the_door_and_retires_the_group() {
     assert_eq!(cloud.contain(0).await.unwrap_err().fault(), Fault::Denied);
     let group = cloud.account().groups[CONVERSION].clone();
     assert!(group.ingress.is_empty() && group.egress.is_empty(), "{group:?}");
-    assert_eq!(group.tags.get("cordon:retired").map(String::as_str), Some(support::CASE));
+    assert_eq!(group.tags.get("cordon:retired").map(String::as_str), Some(crate::support::CASE));
 
     // What the state machine does next.
     let closed = cloud.close_door(0).await.unwrap();

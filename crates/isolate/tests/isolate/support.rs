@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use incident::evidence::{Containment, Lockdown};
 use isolate::{Clients, Input, Output, handle};
 use serde_json::{Value, json};
 use stub::{Answer, Call, Stub};
@@ -15,6 +16,10 @@ pub(crate) const NIC2: &str = "eni-0aaaaaaaaaaaaaaa2";
 pub(crate) const WEB: &str = "sg-0aaaaaaaaaaaaaaaa";
 pub(crate) const CONVERSION: &str = "sg-00000000000000c01";
 pub(crate) const ISOLATION: &str = "sg-00000000000000101";
+pub(crate) const COLLECTION: &str = "sg-00000000000000201";
+pub(crate) const SSM: &str = "sg-0eeeeeeeeeeeeeee1";
+pub(crate) const MESSAGES: &str = "sg-0eeeeeeeeeeeeeee2";
+pub(crate) const S3: &str = "pl-63a5400a";
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Nic {
@@ -37,6 +42,7 @@ pub(crate) struct Account {
     pub(crate) nics: BTreeMap<String, Nic>,
     pub(crate) groups: BTreeMap<String, Group>,
     made: usize,
+    pub(crate) metadata_off: bool,
     /// Every state of every interface that was ever reached, as `(nic, group names)`.
     pub(crate) history: Vec<(String, Vec<String>)>,
 }
@@ -62,6 +68,8 @@ impl Cloud {
             "RevokeSecurityGroupEgress",
             "ModifyNetworkInterfaceAttribute",
             "CreateTags",
+            "DescribeInstances",
+            "ModifyInstanceMetadataOptions",
         ] {
             let account = Arc::clone(&account);
             aws = aws.on_fn(&format!("ec2:{action}"), move |call| account.lock().unwrap().answer(call));
@@ -90,6 +98,14 @@ impl Cloud {
         self
     }
 
+    /// All three groups are there already, the collection group with the path's rules.
+    pub(crate) fn with_collection(self) -> Self {
+        let cloud = self.with_pair();
+        cloud.account().add(COLLECTION, VPC, "cordon-collection", "collection", &[]);
+        cloud.account().groups.get_mut(COLLECTION).unwrap().egress = [S3, SSM, MESSAGES].map(str::to_owned).to_vec();
+        cloud
+    }
+
     pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
         self.account.lock().unwrap()
     }
@@ -98,16 +114,34 @@ impl Cloud {
         self.account().worn(nic)
     }
 
-    pub(crate) async fn contain(&self, retry: u32) -> Result<Output, isolate::Error> {
+    pub(crate) async fn contain(&self, retry: u32) -> Result<Containment, isolate::Error> {
         self.run("contain", retry, &Self::plan()).await
     }
 
-    pub(crate) async fn close_door(&self, retry: u32) -> Result<Output, isolate::Error> {
+    pub(crate) async fn close_door(&self, retry: u32) -> Result<Containment, isolate::Error> {
         self.run("close-door", retry, &Self::plan()).await
     }
 
-    pub(crate) async fn run(&self, mode: &str, retry: u32, plan: &Value) -> Result<Output, isolate::Error> {
-        let state = if mode == "contain" { "Isolate" } else { "CloseDoor" };
+    pub(crate) async fn lock_down(&self, retry: u32, plan: &Value) -> Result<Lockdown, isolate::Error> {
+        match self.step("lockdown", retry, plan).await? {
+            Output::Lockdown(lockdown) => Ok(lockdown),
+            Output::Containment(other) => panic!("lockdown gave a containment: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn run(&self, mode: &str, retry: u32, plan: &Value) -> Result<Containment, isolate::Error> {
+        match self.step(mode, retry, plan).await? {
+            Output::Containment(containment) => Ok(containment),
+            Output::Lockdown(other) => panic!("{mode} gave a lock-down: {other:?}"),
+        }
+    }
+
+    async fn step(&self, mode: &str, retry: u32, plan: &Value) -> Result<Output, isolate::Error> {
+        let state = match mode {
+            "contain" => "Isolate",
+            "lockdown" => "Lockdown",
+            _ => "CloseDoor",
+        };
         let mut input = json!({
             "mode": mode,
             "visit": { "execution": EXECUTION, "state": state, "entered": "2026-11-24T03:30:00.120Z", "retry": retry },
@@ -178,15 +212,25 @@ pub(crate) fn plan(nics: &[(&str, &str, &[&str])]) -> Value {
         "finding": { "source": "manual", "id": "x", "type": "Manual", "title": "t", "severity": 0.0, "account": "123456789012",
                      "region": "eu-west-1" },
         "target": { "instanceId": "i-0123456789abcdef0", "account": "123456789012", "region": "eu-west-1", "state": "running",
-                    "interfaces": nics, "volumes": [], "profile": null, "spot": false },
+                    "interfaces": nics, "volumes": [], "profile": null, "spot": false, "windows": false,
+                    "metadata": { "enabled": true, "tokensRequired": true, "hopLimit": 2 } },
         "policy": { "from": "fallback", "problem": "none" },
         "cut": { "decision": "now" },
         "snapshotLock": { "mode": "governance", "days": 30 },
         "retention": { "mode": "governance", "until": "2027-11-24T03:29:59Z" },
         "disposition": "quarantine",
-        "deadlines": { "snapshots": "2026-11-25T03:29:59Z" },
+        "deadlines": { "snapshots": "2026-11-25T03:29:59Z", "memory": "2026-11-24T07:29:59Z" },
+        "memory": { "decision": "skip", "because": "noPath", "reason": "no path" }, "credentials": { "decision": "deny" },
         "earlierCase": null, "risks": [],
     })
+}
+
+/// A plan that has memory captured through the first interface.
+pub(crate) fn capturing(mut plan: Value) -> Value {
+    plan["memory"] = json!({ "decision": "capture", "path": {
+        "interface": NIC, "endpoints": [SSM, MESSAGES], "s3": S3, "evidenceBucketOnly": false,
+    } });
+    plan
 }
 
 fn clients(aws: &Stub) -> Clients {
@@ -228,6 +272,19 @@ impl Account {
             "RevokeSecurityGroupIngress" => self.revoke(&group, call, true),
             "RevokeSecurityGroupEgress" => self.revoke(&group, call, false),
             "ModifyNetworkInterfaceAttribute" => self.modify(call),
+            "ModifyInstanceMetadataOptions" => {
+                assert_eq!(call.param("HttpEndpoint"), Some("disabled"), "metadata is only ever switched off");
+                self.metadata_off = true;
+                done(call)
+            }
+            "DescribeInstances" => {
+                let endpoint = if self.metadata_off { "disabled" } else { "enabled" };
+                Answer::xml(format!(
+                    "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceState><name>running</name></instanceState>\
+                     <metadataOptions><state>pending</state><httpEndpoint>{endpoint}</httpEndpoint></metadataOptions></item></instancesSet>\
+                     </item></reservationSet></DescribeInstancesResponse>"
+                ))
+            }
             "CreateTags" => {
                 let group = self.groups.get_mut(call.param("ResourceId.1").unwrap()).unwrap();
                 group.tags.insert(call.param("Tag.1.Key").unwrap().to_owned(), call.param("Tag.1.Value").unwrap().to_owned());
@@ -276,7 +333,27 @@ impl Account {
                     format!("<item><ipProtocol>-1</ipProtocol><ipRanges><item><cidrIp>{cidr}</cidrIp></item></ipRanges></item>")
                 }
             };
-            rules.iter().map(rule).collect()
+            let (peers, cidrs): (Vec<_>, Vec<_>) =
+                rules.iter().cloned().partition(|rule| rule.starts_with("sg-") || rule.starts_with("pl-"));
+            let all: String = cidrs.iter().map(rule).collect();
+            if peers.is_empty() {
+                return all;
+            }
+            // EC2 merges rules of the same protocol and ports.
+            let groups: String = peers
+                .iter()
+                .filter(|peer| peer.starts_with("sg-"))
+                .map(|id| format!("<item><userId>123456789012</userId><groupId>{id}</groupId></item>"))
+                .collect();
+            let lists: String = peers
+                .iter()
+                .filter(|peer| peer.starts_with("pl-"))
+                .map(|id| format!("<item><prefixListId>{id}</prefixListId></item>"))
+                .collect();
+            format!(
+                "{all}<item><ipProtocol>tcp</ipProtocol><fromPort>443</fromPort><toPort>443</toPort><groups>{groups}</groups>\
+                 <prefixListIds>{lists}</prefixListIds></item>"
+            )
         };
         let item = |(id, group): (&String, &Group)| {
             let tags: String =
@@ -362,6 +439,7 @@ fn done(call: &Call) -> Answer {
 }
 
 fn cidrs(call: &Call) -> Vec<String> {
-    let all = call.params.iter().filter(|(name, _)| name.ends_with(".CidrIp") || name.ends_with(".CidrIpv6"));
+    let peer = [".CidrIp", ".CidrIpv6", ".GroupId", ".PrefixListId"];
+    let all = call.params.iter().filter(|(name, _)| peer.iter().any(|end| name.ends_with(end)));
     all.map(|(_, value)| value.clone()).collect()
 }

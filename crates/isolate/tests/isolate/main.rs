@@ -1,0 +1,12 @@
+//! The step against the real SDK clients and an EC2 in memory.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test panics where what it needs is not there"
+)]
+
+mod collection;
+mod containing;
+mod support;

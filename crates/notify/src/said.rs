@@ -1,0 +1,142 @@
+//! What was done to the target and taken from it, one sentence each: lock-down, credentials, memory. Pure.
+
+use incident::evidence::{Capture, CaptureStatus, Denial, DenialScope, DenialStatus, LockdownStatus};
+use incident::manifest::MOST_HASHED;
+use incident::plan::{Cut, DenialPlan, MemoryPlan, Plan, SkipReason};
+use incident::said::{self, Said};
+
+use crate::text::harmless;
+
+/// What will be done beside the cut, for the notice of an opening.
+pub(crate) fn planned(plan: &Plan) -> Vec<String> {
+    let mut all = Vec::new();
+    if plan.cut == Cut::Now && plan.credentials == DenialPlan::Deny && plan.target.profile.is_some() {
+        all.push("Its credentials are being denied, for this target alone.".to_owned());
+    }
+    if let MemoryPlan::Capture { path } = &plan.memory {
+        let until = plan.deadlines.memory;
+        all.push(match path {
+            Some(_) => format!(
+                "Its memory will be captured over the one path that is left open, to Systems Manager and S3, until {until} at the latest; then that is closed too."
+            ),
+            None => format!("Its memory will be captured through Systems Manager, until {until} at the latest."),
+        });
+    }
+    all
+}
+
+/// What will not be done beside the cut, and why.
+pub(crate) fn not_planned(plan: &Plan) -> Vec<String> {
+    let mut all = Vec::new();
+    if let MemoryPlan::Skip { reason, .. } = &plan.memory {
+        all.push(format!("memory will not be captured: {reason}"));
+    }
+    if let (DenialPlan::Skip { reason }, true) = (&plan.credentials, plan.target.profile.is_some()) {
+        all.push(format!("the target's credentials will not be denied: {reason}"));
+    }
+    all
+}
+
+/// What was done beside the cut.
+pub(crate) fn done(plan: &Plan, said: Said<'_>) -> Vec<String> {
+    [locked(plan, said), denied(plan, said.denial), captured(plan, said.memory)].into_iter().flatten().collect()
+}
+
+fn locked(plan: &Plan, said: Said<'_>) -> Option<String> {
+    match said.lockdown.map(|lockdown| lockdown.status) {
+        Some(LockdownStatus::LockedDown) => {
+            return Some("It is LOCKED DOWN: no interface has a path left, and its instance metadata is off.".to_owned());
+        }
+        Some(LockdownStatus::NothingToLock) => return None,
+        Some(LockdownStatus::Withheld) => return Some("It was deliberately not locked down either.".to_owned()),
+        _ => {}
+    }
+    said::unlocked(plan, said.lockdown)?;
+    let mut open = Vec::new();
+    if let Some(left) = said.path_left() {
+        open.push(format!("{} can still reach Systems Manager and S3", left.id));
+    }
+    if !said.lockdown.is_some_and(|lockdown| lockdown.metadata_off) {
+        open.push("its instance metadata may still answer".to_owned());
+    }
+    if open.is_empty() {
+        open.push("not all of it was read back as closed".to_owned());
+    }
+    Some(format!("It is NOT locked down: {}.", open.join(", and ")))
+}
+
+fn denied(plan: &Plan, denial: Option<&Denial>) -> Option<String> {
+    let text = match denial.map(|denial| (denial.status, denial.scope)) {
+        Some((DenialStatus::Denied, DenialScope::All)) => {
+            "Its credentials are DENIED, for this target alone, also those that were taken from it."
+        }
+        Some((DenialStatus::Denied, DenialScope::AllButSystemsManager)) => {
+            "Its credentials are DENIED, for this target alone, but for what Systems Manager's agent needs."
+        }
+        Some((DenialStatus::NotDenied, _)) => "Its credentials are NOT denied: they are still good, also those taken from it.",
+        Some((DenialStatus::Unknown, _)) => "It is NOT KNOWN whether its credentials are denied: revoke the role's sessions.",
+        Some((DenialStatus::Withheld, _)) => "Its credentials were deliberately not denied.",
+        Some((DenialStatus::NothingToDeny, _)) => return None,
+        None => {
+            said::undenied(plan, None)?;
+            "The incident broke before it could say whether its credentials are denied."
+        }
+    };
+    Some(text.to_owned())
+}
+
+fn captured(plan: &Plan, memory: Option<&Capture>) -> Option<String> {
+    if let MemoryPlan::Skip { because, reason } = &plan.memory {
+        return (*because != SkipReason::NoMemory).then(|| sentence("Its memory was not to be captured", reason));
+    }
+    let Some(memory) = memory else {
+        return Some("The incident broke before it could say whether its memory is captured.".to_owned());
+    };
+    let size = memory.image.as_ref().map(|image| size(image.size));
+    Some(match (memory.status, size) {
+        (CaptureStatus::Captured, size) => {
+            let size = size.unwrap_or_else(|| "of unknown size".to_owned());
+            let ours = memory.image.as_ref().is_some_and(|image| image.size <= MOST_HASHED);
+            let digest = if ours { "" } else { "; its SHA-256 is the target's word" };
+            format!("Its memory is CAPTURED ({size}): S3's own checksum says that all of it arrived{digest}.")
+        }
+        (CaptureStatus::Partial, Some(size)) => {
+            sentence(&format!("Its memory is only PARTLY captured ({size})"), &said::why_not(memory))
+        }
+        (CaptureStatus::Partial, None) => sentence("Its memory is only PARTLY captured", &said::why_not(memory)),
+        (CaptureStatus::NotCaptured | CaptureStatus::Running, _) => {
+            sentence("Its memory is NOT captured", &said::why_not(memory))
+        }
+    })
+}
+
+fn sentence(what: &str, why: &str) -> String {
+    format!("{what}: {}.", harmless(why, 300).trim_end_matches(['.', ' ']))
+}
+
+/// A size as people read it, to a tenth.
+fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let Some((shift, unit)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else { return format!("{bytes} B") };
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_by_people() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_610_612_736, "1.5 GiB"),
+            (16_642_998_272, "15.5 GiB"),
+            (u64::MAX, "17179869183.9 GiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+}

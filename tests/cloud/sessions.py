@@ -1,0 +1,85 @@
+"""Role sessions: how long AWS lets them last, and those that instance metadata hands out."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from urllib.parse import parse_qs
+
+import ministack.services.iam as iam
+import ministack.services.sts as sts
+from ministack.core import responses
+from moto.ec2 import ec2_backends
+
+from .deploy import REGION
+from .joint import MOTO_LOCK
+from .patching import replace, require
+
+CHAINED_SECONDS = 3600
+SHORTEST_SECONDS = 900
+# What metadata hands out lasts about six hours.
+METADATA_SECONDS = 6 * 3600
+
+
+def install() -> None:
+    for name in ("_sessions", "_role_id", "_gen_session_access_key", "_gen_secret", "_gen_session_token", "register_session", "_caller_identity"):
+        require(sts, name)
+    replace(sts, "handle_request", _bounded)
+
+
+def _bounded(original: Any) -> Any:
+    """Role chaining allows an hour at most, and every role its own MaxSessionDuration [facts 48]."""
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> Any:
+        given = {**query, **parse_qs(body.decode("utf-8", "replace"))}
+        if given.get("Action") == ["AssumeRole"] and (wrong := _too_long(given, headers, query)):
+            return iam._error(400, "ValidationError", wrong, ns="sts")
+        return await original(method, path, headers, body, query)
+
+    return handle
+
+
+def _too_long(given: dict[str, Any], headers: dict[str, str], query: dict[str, Any]) -> str | None:
+    seconds = int(given.get("DurationSeconds", [CHAINED_SECONDS])[0])
+    if seconds < SHORTEST_SECONDS:
+        return f"1 validation error detected: Value '{seconds}' at 'durationSeconds' failed to satisfy constraint: Member must have value greater than or equal to {SHORTEST_SECONDS}"
+    caller = sts._caller_identity(headers, query)
+    if isinstance(caller, dict) and caller.get("isTemporary") and seconds > CHAINED_SECONDS:
+        return "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
+    role = iam._roles.get(given.get("RoleArn", [""])[0].rsplit("/", 1)[-1])
+    if role and seconds > role["MaxSessionDuration"]:
+        return "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+    return None
+
+
+def of_instance(account: str, instance: str) -> dict[str, str]:
+    """What the instance's metadata hands out for its role: the session is named after the instance."""
+    with MOTO_LOCK:
+        found = ec2_backends[account][REGION].get_instance(instance)
+        if found.state != "running" or found.metadata_options.http_endpoint == "disabled":
+            raise LookupError(f"the metadata of {instance} does not answer")
+        associated = [a for a in ec2_backends[account][REGION].iam_instance_profile_associations.values() if a.instance.id == instance]
+        profile = associated[0].iam_instance_profile.name if associated else None
+    responses.set_request_account_id(account)
+    responses.set_request_region(REGION)
+    names = iam._instance_profiles[profile]["Roles"] if profile else []
+    if not names:
+        raise LookupError(f"{instance} has no role")
+    role = iam._roles[names[0]]
+    if not _trusts_ec2(role):
+        raise LookupError(f"the role {role['RoleName']} does not trust ec2.amazonaws.com")
+    key, secret, token = sts._gen_session_access_key(), sts._gen_secret(), sts._gen_session_token()
+    sts.register_session(key, {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{role['RoleName']}/{instance}", "UserId": f"{role['RoleId']}:{instance}", "SecretAccessKey": secret,
+        "SessionToken": token, "Expiration": time.time() + METADATA_SECONDS, "AccountId": account, "PrincipalType": "AssumedRole", "SourceAccessKeyId": "",
+        "SourcePrincipalArn": "", "SessionTags": [], "SessionPolicies": None,
+    })
+    return {"accessKeyId": key, "secretAccessKey": secret, "sessionToken": token}
+
+
+def _trusts_ec2(role: dict[str, Any]) -> bool:
+    trust = role["AssumeRolePolicyDocument"]
+    trust = json.loads(trust) if isinstance(trust, str) else trust
+    services = [statement.get("Principal", {}).get("Service", []) for statement in trust["Statement"] if statement["Effect"] == "Allow"]
+    return any("ec2.amazonaws.com" in ([named] if isinstance(named, str) else named) for named in services)

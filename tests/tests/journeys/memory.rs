@@ -1,0 +1,240 @@
+//! Memory: captured with nothing but URLs on the target, or said why not; and then nothing is open any more.
+
+use journeys::{Ended, World, findings};
+use serde_json::{Value, json};
+
+async fn respond(world: &World, instance: &str) -> Ended {
+    world.run(&findings::guardduty(world.account(), instance, "UnauthorizedAccess:EC2/TorClient")).await
+}
+
+async fn evidence(world: &World, case: &str) -> Value {
+    world.json(&format!("cases/{case}/manifest-evidence.json")).await
+}
+
+/// What holds at the end of every incident, however its capture ended: contained, locked down, closed, told, verified.
+async fn locked_down(world: &World, ended: &Ended, instance: &str) -> Value {
+    assert_eq!(ended.status, "SUCCEEDED", "{}", ended.cause);
+    let roles = world.group_roles(instance).await;
+    assert!(world.is_contained(instance).await, "after lock-down every interface is isolated without rules: {roles:?}");
+    assert_eq!(ended.text("lockdown"), "lockedDown", "{}", ended.output);
+    assert!(!world.metadata_answers(instance).await, "instance metadata must be off after lock-down");
+    let case = ended.case(instance);
+    world.verified(&case).await;
+    assert!(world.kinds().contains(&"closed".to_owned()), "{:?}", world.kinds());
+    evidence(world, &case).await
+}
+
+/// An incident whose memory was not (wholly) captured says so, with `why`, and everything else goes on.
+async fn without_memory(world: &World, instance: &str, status: &str, why: &str) -> (Ended, Value) {
+    let ended = respond(world, instance).await;
+    let manifest = locked_down(world, &ended, instance).await;
+    assert_eq!(manifest["memory"]["status"], status, "{}", manifest["memory"]);
+    let missing = manifest["missing"].to_string();
+    assert!(missing.contains("\"memory\"") && missing.contains(why), "`{why}` must be said of memory: {missing}");
+    assert_eq!(manifest["complete"], false);
+    (ended, manifest)
+}
+
+#[tokio::test]
+async fn memory_is_captured_over_the_path_alone_and_then_nothing_is_open() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    let ended = respond(&world, &instance).await;
+    assert_eq!(ended.output["asPlanned"], true, "{}", ended.output);
+    let manifest = locked_down(&world, &ended, &instance).await;
+    assert_eq!(manifest["complete"], true, "{}", manifest["missing"]);
+    let image = &manifest["memory"]["image"];
+    assert_eq!(manifest["memory"]["status"], "captured", "{}", manifest["memory"]);
+
+    let case = ended.case(&instance);
+    let file = world.case_file(&case).await;
+    let bytes = &file["memory/image.lime"];
+    assert_eq!(image["size"], bytes.len(), "{image}");
+    assert_eq!(image["sha256"], incident::text::sha256(bytes), "{image}");
+    let planted = format!("CORDON-CANARY-{instance}");
+    assert!(bytes.windows(planted.len()).any(|window| window == planted.as_bytes()), "`{planted}` must be in the image");
+    for name in ["volatile.json", "version", "btf", "kallsyms", "result.json", "capture.json"] {
+        assert!(file.contains_key(&format!("memory/{name}")), "memory/{name} is missing: {:?}", file.keys());
+    }
+    let items = manifest["items"].as_array().cloned().unwrap_or_default();
+    let item = items.iter().find(|item| item["object"]["key"].as_str().is_some_and(|key| key.ends_with("image.lime")));
+    assert_eq!(item.map(|item| item["trust"].clone()), Some(json!("hostDependent")));
+    assert_eq!(item.map(|item| item["crc64nvme"].clone()), Some(image["crc64nvme"].clone()));
+    assert!(item.is_some_and(|item| item["lock"]["until"].is_string()), "the image must be locked: {item:?}");
+
+    // The only group with a way out is worn by nobody any more, and what it lets out is the path.
+    let risks = manifest["risks"].to_string();
+    assert!(!risks.contains("s3Path") && !risks.contains("memoryNotCaptured"), "{risks}");
+}
+
+#[tokio::test]
+async fn a_target_that_hands_its_credentials_on_can_do_nothing_with_them_and_its_siblings_go_on() {
+    let world = World::new().await;
+    let (instance, sibling) = (world.instance("web"), world.instance("sibling"));
+    let (taken, others) = (world.credentials(&instance), world.credentials(&sibling));
+    assert!(world.may_list_buckets(&taken).await, "before the incident the role works");
+    let ended = respond(&world, &instance).await;
+    assert_eq!(ended.output["asPlanned"], true, "{}", ended.output);
+    assert!(!world.may_list_buckets(&taken).await, "credentials that were taken before must be dead");
+    assert!(world.may_list_buckets(&others).await, "an instance with the same role goes on");
+    let manifest = evidence(&world, &ended.case(&instance)).await;
+    assert_eq!((&manifest["denial"]["status"], &manifest["denial"]["scope"]), (&json!("denied"), &json!("all")), "{}", manifest["denial"]);
+}
+
+#[tokio::test]
+async fn nothing_that_reaches_the_target_or_systems_manager_is_a_credential() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    let ended = respond(&world, &instance).await;
+    assert_eq!(ended.output["memory"], "captured", "{}", ended.output);
+    let seen = world.guest(&instance, &json!({})).to_string();
+    let commands = world.ssm.list_commands().instance_id(&instance).send().await;
+    let commands = format!("{:?}", commands.map(|answer| answer.commands.unwrap_or_default()));
+    let calls = world.calls().iter().map(Value::to_string).collect::<String>();
+    assert!(seen.contains("memory") && commands.contains("PlanUrl"), "is the guest still looked at?\n{seen}\n{commands}");
+    for (place, text) in [("the guest", &seen), ("Systems Manager", &commands), ("the call log", &calls)] {
+        for secret in ["SecretAccessKey", "AWS_SECRET", "aws_secret_access_key", "AWS_SESSION_TOKEN"] {
+            assert!(!text.contains(secret), "{secret} was found in {place}");
+        }
+        // A session token is part of a presigned URL, of one object, and of nothing else.
+        for rest in text.split("X-Amz-Security-Token=").skip(1) {
+            assert!(rest.contains("X-Amz-Signature="), "a session token outside of a presigned URL in {place}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_path_memory_is_not_captured_and_the_plan_says_so() {
+    let world = World::new().await;
+    let instance = world.instance("single");
+    let (ended, manifest) = without_memory(&world, &instance, "notCaptured", "no path").await;
+    assert_eq!(ended.output["asPlanned"], true, "the plan said so from the start: {}", ended.output);
+    let plan = world.json(&format!("cases/{}/plan.json", ended.case(&instance))).await;
+    assert_eq!(plan["memory"]["because"], "noPath", "{}", plan["memory"]);
+    assert!(manifest["risks"].to_string().contains("memoryNotCaptured"));
+    assert!(!world.changes().iter().any(|change| change.contains("collection")), "no way out may be made for nothing");
+}
+
+#[tokio::test]
+async fn a_target_without_a_profile_is_captured_all_the_same() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    let of = aws_sdk_ec2::types::Filter::builder().name("instance-id").values(&instance).build();
+    let found = world.ec2.describe_iam_instance_profile_associations().filters(of).send().await.unwrap();
+    for association in found.iam_instance_profile_associations() {
+        let id = association.association_id().unwrap();
+        world.ec2.disassociate_iam_instance_profile().association_id(id).send().await.unwrap();
+    }
+    let ended = respond(&world, &instance).await;
+    let manifest = locked_down(&world, &ended, &instance).await;
+    assert_eq!(manifest["memory"]["status"], "captured", "{}", manifest["memory"]);
+    assert_eq!(manifest["denial"]["status"], "nothingToDeny", "{}", manifest["denial"]);
+}
+
+#[tokio::test]
+async fn what_the_agent_or_the_kernel_does_not_give_is_said_and_the_rest_goes_on() {
+    let cases = [
+        (json!({"agent": "absent"}), "notCaptured", "agent"),
+        (json!({"agent": "lost"}), "notCaptured", "agent"),
+        (json!({"lockdown": true}), "notCaptured", "lock"),
+        (json!({"memoryMiB": 40, "killAfterParts": 1}), "partial", ""),
+        (json!({"memoryMiB": 40, "lostAfterParts": 1}), "partial", ""),
+    ];
+    for (behaviour, status, why) in cases {
+        let world = World::new().await;
+        let instance = world.instance("web");
+        world.guest(&instance, &behaviour);
+        let (ended, _) = without_memory(&world, &instance, status, why).await;
+        assert_eq!(ended.output["asPlanned"], false, "{behaviour}: {}", ended.output);
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_ours_is_not_run() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    for key in world.keys("tools/").await {
+        let body = aws_sdk_s3::primitives::ByteStream::from_static(b"#!/bin/sh\necho pwned >memory-was-here\n");
+        world.s3.put_object().bucket(world.bucket()).key(key).body(body).send().await.unwrap();
+    }
+    without_memory(&world, &instance, "notCaptured", "").await;
+    let seen = world.guest(&instance, &json!({})).to_string();
+    assert!(!seen.contains("memory-was-here") && seen.contains("was not run"), "{seen}");
+}
+
+#[tokio::test]
+async fn parts_whose_upload_fails_are_sent_again_and_the_image_is_whole() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    world.guest(&instance, &json!({"memoryMiB": 40}));
+    world.faults(&json!([
+        {"action": "s3:PutObject", "principal": "cordon-upload", "kind": "before", "code": "SlowDown", "status": 503, "count": 3},
+        {"action": "s3:PutObject", "principal": "cordon-upload", "kind": "after", "code": "InternalError", "status": 500, "count": 3, "skip": 3},
+    ]));
+    let ended = respond(&world, &instance).await;
+    let manifest = locked_down(&world, &ended, &instance).await;
+    assert_eq!(manifest["memory"]["status"], "captured", "{}", manifest["memory"]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_makes_no_second_image_and_no_second_command() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    world.faults(&json!([
+        {"action": "lambda:Invoke", "function": "memory-capture", "kind": "after", "code": "Lambda.ServiceException", "count": 2},
+    ]));
+    let ended = respond(&world, &instance).await;
+    assert_eq!(ended.output["memory"], "captured", "{} {}", ended.output, ended.cause);
+    let of = |action: &str| world.calls().iter().filter(|call| call["action"] == action && call["status"] == 200).count();
+    assert_eq!(of("ssm:SendCommand"), 1, "the command must be found again rather than sent twice");
+    let versions = world.s3.list_object_versions().bucket(world.bucket()).prefix(format!("cases/{}/memory/", ended.case(&instance)));
+    let versions = versions.send().await.unwrap();
+    let images = versions.versions().iter().filter(|version| version.key().is_some_and(|key| key.ends_with("image.lime"))).count();
+    assert_eq!(images, 1, "one case, one image");
+    world.verified(&ended.case(&instance)).await;
+}
+
+#[tokio::test]
+async fn what_a_target_lies_about_is_never_sealed_as_complete() {
+    let lies = [
+        json!({"lies": {"result": {"bytes": 1}}}),
+        json!({"lies": {"result": {"parts": 9}}}),
+        json!({"lies": {"result": {"crc64nvme": "AAAAAAAAAAA="}}}),
+        json!({"lies": {"result": {"sha256": "00"}}}),
+        json!({"lies": {"part": 1}}),
+    ];
+    for lie in lies {
+        let world = World::new().await;
+        let instance = world.instance("web");
+        world.guest(&instance, &lie);
+        let ended = respond(&world, &instance).await;
+        let manifest = locked_down(&world, &ended, &instance).await;
+        assert_eq!(manifest["complete"], false, "{lie}: {}", manifest["memory"]);
+        assert_eq!(ended.output["asPlanned"], false, "{lie}: {}", ended.output);
+    }
+}
+
+#[tokio::test]
+async fn junk_on_the_targets_output_changes_nothing() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    world.guest(&instance, &json!({"junkBytes": 10_000_000}));
+    let ended = respond(&world, &instance).await;
+    let manifest = locked_down(&world, &ended, &instance).await;
+    assert_eq!(manifest["memory"]["status"], "captured", "the result is read from its upload too: {}", manifest["memory"]);
+}
+
+#[tokio::test]
+async fn the_document_must_be_the_one_that_the_function_was_built_for() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    let content = json!({
+        "schemaVersion": "2.2", "parameters": {"PlanUrl": {"type": "String"}},
+        "mainSteps": [{"action": "aws:runShellScript", "name": "capture", "inputs": {"runCommand": ["echo '{{ PlanUrl }}' >stolen"]}}],
+    });
+    let update = world.ssm.update_document().name("cordon-capture").content(content.to_string()).document_version("$LATEST").send().await;
+    let version = update.unwrap().document_description.and_then(|about| about.document_version).unwrap();
+    world.ssm.update_document_default_version().name("cordon-capture").document_version(version).send().await.unwrap();
+    without_memory(&world, &instance, "notCaptured", "document").await;
+    assert!(!world.calls().iter().any(|call| call["action"] == "ssm:SendCommand"), "nothing may be run");
+}
