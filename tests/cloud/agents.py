@@ -41,13 +41,13 @@ class Behaviour:
 
     agent: str = "online"
     seconds: float = 0.0
-    memoryMiB: int = 0  # noqa: N815: as the interface has it
+    memoryMiB: int = 0
     lockdown: bool = False
-    lostAfterParts: int = 0  # noqa: N815
-    killAfterParts: int = 0  # noqa: N815
-    junkBytes: int = 0  # noqa: N815
+    lostAfterParts: int = 0
+    killAfterParts: int = 0
+    junkBytes: int = 0
     lies: dict[str, Any] = field(default_factory=dict)
-    timeScale: float = 1.0  # noqa: N815
+    timeScale: float = 1.0
 
 
 class Order:

@@ -47,6 +47,9 @@ def _strict(enforce: Any) -> Any:
         if service == "iam" and params is not None:
             resource_arn = _iam_resource(params, account) or resource_arn
             service_context = {**(service_context or {}), **_iam_context(params)}
+        if service == "ssm" and params is not None and (arns := _documents_and_targets(action, params, account, region)):
+            checks = (enforce(key, action, service, region, resource_arn=arn, service_context=service_context) for arn in arns)
+            return next((denied for denied in checks if denied), None)
         if service != "ec2" or params is None:
             return enforce(key, action, service, region, resource_arn=resource_arn, service_context=service_context)
         requested = _requested_tags(params)
@@ -72,6 +75,17 @@ def _strict(enforce: Any) -> Any:
         return None
 
     return strict
+
+
+def _documents_and_targets(action: str, params: dict[str, Any], account: str, region: str) -> list[str]:
+    """What a call of Systems Manager is about, where that is a document: a command is about its targets as well."""
+    documents = {"GetDocument": "Name", "DescribeDocument": "Name", "UpdateDocument": "Name", "UpdateDocumentDefaultVersion": "Name", "SendCommand": "DocumentName"}
+    field = documents.get(action.split(":")[1])
+    if field is None or field not in params:
+        return []
+    owner = "" if params[field].startswith("AWS-") else account
+    targets = params.get("InstanceIds") or [] if action == "ssm:SendCommand" else []
+    return [f"arn:aws:ssm:{region}:{owner}:document/{params[field]}", *(f"arn:aws:ec2:{region}:{account}:instance/{target}" for target in targets)]
 
 
 def _iam_resource(params: dict[str, Any], account: str) -> str | None:

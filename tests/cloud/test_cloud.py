@@ -64,6 +64,7 @@ def test_an_instance_of_each_kind_is_there(account: Account) -> None:
     ec2, instances = account("ec2"), account.about["instances"]
     look = {role: ec2.describe_instances(InstanceIds=[identifier])["Reservations"][0]["Instances"][0] for role, identifier in instances.items()}
     assert len(look["web"]["NetworkInterfaces"]) == 2 and len(look["web"]["BlockDeviceMappings"]) == 2
+    assert look["web"]["IamInstanceProfile"]["Arn"] == look["sibling"]["IamInstanceProfile"]["Arn"] and "IamInstanceProfile" not in look["single"]
     assert look["spot"]["InstanceLifecycle"] == "spot"
     assert look["terminated"]["State"]["Name"] == "terminated"
     assert {"Key": "cordon:drill", "Value": "true"} in look["drill"]["Tags"]

@@ -118,14 +118,14 @@ def _lab(cloud: Cloud, lockdown: bool) -> None:
     finally:
         machine.stop()
     say("the virtual machine and its memory are gone; what follows uses the downloaded case alone")
+    _verified(cloud, folder)
     if lockdown:
         _said_so(folder, output)
         return
-    _found(folder, f"stratum+tcp://{canary}")
-    _verified(cloud, folder)
-    _analysed(folder, f"stratum+tcp://{canary}")
     if output.get("asPlanned") is not True:
-        raise Failed(f"the incident did not go as planned: {output}")
+        raise Failed(f"the incident did not go as planned: {output.get('reasons')}; see {FOLDER.relative_to(ROOT)}")
+    _found(folder, f"stratum+tcp://{canary}")
+    _analysed(folder, f"stratum+tcp://{canary}")
     say("all was found")
 
 
@@ -219,13 +219,15 @@ def _volatility() -> Path | None:
 
 
 def _said_so(folder: Path, output: dict) -> None:
-    """No image, and a case that does not claim one."""
+    """No image, and a case that does not claim one and says why."""
     if (folder / "memory" / "image.lime").exists():
         raise Failed("there is an image of the memory of a kernel that was to give none")
-    if output.get("asPlanned") is not False:
-        raise Failed(f"the incident claims that all went as planned, without an image: {output}")
     statement = json.loads((folder / "memory" / "capture.json").read_text())
-    say(f"the kernel gave its memory to nobody, and the case says so: {json.dumps(statement)[:600]}")
+    collected, kernel = statement["collected"], json.loads((folder / "memory" / "volatile.json").read_text())["kernel"]
+    told = {"asPlanned": output.get("asPlanned"), "memory": output.get("memory"), "ok": collected["ok"], "bytes": collected["bytes"], "lockdown": kernel["lockdown"]}
+    if told != {"asPlanned": False, "memory": "notCaptured", "ok": False, "bytes": 0, "lockdown": "confidentiality"}:
+        raise Failed(f"the case must say that no memory was had, and why, and says {told}")
+    say(f"the kernel gave its memory to nobody (lockdown: {kernel['lockdown']}), and the case says so: {collected['errors']}")
 
 
 if __name__ == "__main__":

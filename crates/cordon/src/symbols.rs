@@ -95,14 +95,11 @@ fn explain(made: &Made) {
     let Made { kernel, types, enums, symbols, bytes, .. } = made;
     let file = bounded(&made.file.display().to_string(), 200);
     say(&format!("{file}: {types} types, {enums} enumerations and {symbols} symbols of Linux {kernel} ({bytes} B)"));
-    match &made.moved {
-        Some(slide) => {
-            say(&format!("the kernel had been moved by {slide} on that boot; the addresses are those of one that was not"))
-        }
-        None => {
-            say("how far the kernel had been moved cannot be told (it is not of x86-64): the addresses are those of that boot")
-        }
-    }
+    say(&match &made.moved {
+        Some(slide) => format!("the kernel had been moved by {slide} on that boot; the addresses are those of one that was not"),
+        None => "how far the kernel had been moved cannot be told (it is not of x86-64): the addresses are those of that boot"
+            .to_owned(),
+    });
     say("put it into a folder `linux` and analyse: vol -s <the folder above `linux`> -f <case>/memory/image.lime linux.pslist");
 }
 
@@ -175,7 +172,7 @@ fn missing(name: &'static str) -> Error {
     wrong(name, why)
 }
 
-fn wrong(name: &'static str, why: impl ToString) -> Error {
+fn wrong(name: &'static str, why: impl std::fmt::Display) -> Error {
     Error::Capture { file: format!("{}{name}", capture::FOLDER), why: why.to_string() }
 }
 

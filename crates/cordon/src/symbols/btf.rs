@@ -366,8 +366,8 @@ mod tests {
 
     #[test]
     fn hostile_types_are_refused_with_the_reason() {
-        let long = "x".repeat(LONGEST_NAME);
         type Add<'a> = &'a dyn Fn(&mut Made) -> u32;
+        let long = "x".repeat(LONGEST_NAME);
         let cases: [(Add<'_>, BtfError); 6] = [
             (&|made| made.add("later", 20, false, 0, 0, &[]), BtfError::Kind { id: 1, kind: 20 }),
             (&|made| made.add("", 2, false, 0, 2, &[]), BtfError::Reference { id: 1, to: 2 }),

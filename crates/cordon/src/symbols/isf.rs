@@ -201,13 +201,14 @@ fn names<'a>(btf: &'a Btf<'a>) -> Vec<Cow<'a, str>> {
     let full: HashSet<&str> = btf.types.iter().filter(|one| has_content(&one.kind)).map(|one| one.name).collect();
     let mut taken = HashSet::new();
     let name = |(id, one): (usize, &'a Type<'a>)| match &one.kind {
-        Kind::Composite { .. } | Kind::Enum { .. } if one.name.is_empty() => Cow::Owned(format!("unnamed_{id}")),
+        Kind::Composite { .. } | Kind::Enum { .. } | Kind::Int { .. } | Kind::Float { .. } if one.name.is_empty() => {
+            Cow::Owned(format!("unnamed_{id}"))
+        }
         Kind::Composite { .. } | Kind::Enum { .. }
             if (has_content(&one.kind) || !full.contains(one.name)) && !taken.insert(one.name) =>
         {
             Cow::Owned(format!("{}_{id}", one.name))
         }
-        Kind::Int { .. } | Kind::Float { .. } if one.name.is_empty() => Cow::Owned(format!("unnamed_{id}")),
         _ => Cow::Borrowed(one.name),
     };
     btf.types.iter().enumerate().map(name).collect()
@@ -445,7 +446,7 @@ const ENUM_BASES: [(&str, u32, bool); 8] = [
 
 #[cfg(test)]
 mod tests {
-    use super::super::made::{Made, kernel};
+    use super::super::made::{Made, bits, kernel};
     use super::*;
     use proptest::prelude::*;
     use serde_json::{Value, json};
@@ -538,12 +539,12 @@ mod tests {
     fn a_bit_field_that_no_unit_holds_is_left_out_and_its_neighbours_are_not() {
         let mut made = kernel();
         let nibble = made.add("nibble", 1, false, 0, 4, &[(4 << 16) | 3]);
-        let members = [("a", 1, 30 << 24), ("b", 1, (4 << 24) | 30), ("c", 1, (32 << 24) | 34), ("old", nibble, 96)];
+        let members = [("a", 1, bits(30, 0)), ("b", 1, bits(4, 30)), ("c", 1, bits(32, 34)), ("old", nibble, 96)];
         made.composite("packed", 4, true, 16, &members);
         let isf = built(&made.bytes()).unwrap();
         let field = |name: &str| isf.pointer(&format!("/user_types/packed/fields/{name}"));
         assert_eq!(field("b").unwrap().pointer("/offset"), Some(&json!(3)), "from the byte that it begins in");
-        assert!(field("a").is_some() && field("c").is_none(), "34 to 66 do not fit into 32 bits");
+        assert!(field("a").is_some() && field("c").is_none(), "bits 34 to 65 do not fit into 32 from any byte on");
         let old = field("old").unwrap();
         assert_eq!((old.pointer("/type/bit_position"), old.pointer("/type/bit_length")), (Some(&json!(4)), Some(&json!(3))));
     }

@@ -64,7 +64,7 @@ impl<'a> Kallsyms<'a> {
         let mut found: BTreeMap<&str, (u64, bool)> = BTreeMap::new();
         let body = bytes.strip_suffix(b"\n").ok_or(KallsymsError::Cut)?;
         for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
-            let Some(symbol) = symbol(line).ok_or(KallsymsError::Line(number))? else { continue };
+            let Some(symbol) = symbol(line).map_err(|NoLine| KallsymsError::Line(number))? else { continue };
             let one = found.entry(symbol.name).or_insert((symbol.address, symbol.global));
             if symbol.global && !one.1 {
                 *one = (symbol.address, true);
@@ -100,22 +100,29 @@ struct Symbol<'a> {
     name: &'a str,
 }
 
-/// The symbol in a line, none where it is a module's; nothing where the line is none of the kernel's.
-fn symbol(line: &[u8]) -> Option<Option<Symbol<'_>>> {
-    let line = str::from_utf8(line).ok()?;
-    let mut fields = line.split_ascii_whitespace();
-    let (address, letter, name, module) = (fields.next()?, fields.next()?, fields.next()?, fields.next());
-    let plain = address.len() == 16 && address.bytes().all(|byte| byte.is_ascii_hexdigit()) && name.len() <= LONGEST_NAME;
-    let [letter] = letter.as_bytes() else { return None };
-    if !plain || !letter.is_ascii_alphabetic() || fields.next().is_some() {
-        return None;
+/// It is not one of the kernel's.
+struct NoLine;
+
+/// The symbol in a line; none where it is a module's.
+fn symbol(line: &[u8]) -> Result<Option<Symbol<'_>>, NoLine> {
+    let line = str::from_utf8(line).map_err(|_| NoLine)?;
+    let fields: Vec<&str> = line.split_ascii_whitespace().take(5).collect();
+    let (address, letter, name, module) = match *fields.as_slice() {
+        [address, letter, name] => (address, letter, name, None),
+        [address, letter, name, module] => (address, letter, name, Some(module)),
+        _ => return Err(NoLine),
+    };
+    let &[letter] = letter.as_bytes() else { return Err(NoLine) };
+    let plain = address.len() == 16 && address.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !plain || !letter.is_ascii_alphabetic() || name.len() > LONGEST_NAME {
+        return Err(NoLine);
     }
     match module {
-        Some(module) if module.starts_with('[') && module.ends_with(']') => Some(None),
-        Some(_) => None,
+        Some(module) if module.starts_with('[') && module.ends_with(']') => Ok(None),
+        Some(_) => Err(NoLine),
         None => {
-            let address = u64::from_str_radix(address, 16).ok()?;
-            Some(Some(Symbol { address, global: letter.is_ascii_uppercase(), name }))
+            let address = u64::from_str_radix(address, 16).map_err(|_| NoLine)?;
+            Ok(Some(Symbol { address, global: letter.is_ascii_uppercase(), name }))
         }
     }
 }
@@ -128,9 +135,9 @@ fn slide(text: u64) -> Result<Option<u64>, KallsymsError> {
     if text >= X86_KERNEL {
         // A kernel may be built to lie lower than the default: the difference then wraps, and is undone by wrapping.
         let slide = text.wrapping_sub(X86_TEXT);
-        return if slide % SLIDE_UNIT == 0 { Ok(Some(slide)) } else { Err(KallsymsError::Text(text)) };
+        return if slide.is_multiple_of(SLIDE_UNIT) { Ok(Some(slide)) } else { Err(KallsymsError::Text(text)) };
     }
-    if text >= KERNEL_HALF && text % SLIDE_UNIT == 0 { Ok(None) } else { Err(KallsymsError::Text(text)) }
+    if text >= KERNEL_HALF && text.is_multiple_of(SLIDE_UNIT) { Ok(None) } else { Err(KallsymsError::Text(text)) }
 }
 
 #[cfg(test)]
@@ -194,7 +201,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_cut_within_a_line_is_refused(cut in 0..LIST.len()) {
-            if !LIST[..cut].ends_with('\n') {
+            if !LIST.as_bytes()[..cut].ends_with(b"\n") {
                 prop_assert_eq!(Kallsyms::parse(&LIST.as_bytes()[..cut]), Err(KallsymsError::Cut));
             }
         }

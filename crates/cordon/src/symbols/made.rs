@@ -49,6 +49,11 @@ impl Made {
     }
 }
 
+/// The place of a bit field of so many bits, in a structure whose flag says that it has some.
+pub(crate) fn bits(length: u32, offset: u32) -> u32 {
+    (length << 24) | offset
+}
+
 /// A kernel with one type of each kind: 24 types, so that the next one added is number 25.
 pub(crate) fn kernel() -> Made {
     let mut made = Made::new();
@@ -84,9 +89,9 @@ pub(crate) fn kernel() -> Made {
             ("pid", volatile, 32),
             ("comm", comm, 64),
             ("", either, 192),
-            ("low", int, (3 << 24) | 256),
-            ("high", int, (5 << 24) | 259),
-            ("far", bool, (1 << 24) | 288),
+            ("low", int, bits(3, 256)),
+            ("high", int, bits(5, 259)),
+            ("far", bool, bits(1, 288)),
             ("cred", cred, 320),
             ("exit", callback, 384),
             ("wide", wide, 448),
