@@ -47,6 +47,10 @@ cloud-test: build $(VENV)/ready ## the local cloud is as strict as AWS
 journeys: build $(VENV)/ready ## whole incidents with the real binaries
 	@$(CARGO) test --workspace --test journeys
 
+bench: ## how fast the collector is, against avml with an upload, and against hashing alone (the release build takes a minute)
+	@$(CARGO) build --quiet --release -p collector -p collector-bench
+	@target/release/collector-bench
+
 diagram: ## write the definition's diagram into README.md
 	@UPDATE=1 $(CARGO) test --quiet --workspace --test documents
 

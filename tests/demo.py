@@ -115,8 +115,11 @@ def follow(cloud: Cloud, sent: float) -> dict:
 
 
 def round_trips(cloud: Cloud, sent: float) -> None:
-    """How long, and how many sequential AWS round trips, it took until the last interface was cut."""
-    calls = [call for call in cloud.ask(f"calls?account={cloud.about['accountId']}") if call.get("app") in ("triage", "isolate")]
+    """How long, and how many sequential AWS round trips, it took until the last interface was cut. What lock-down does later
+    is not counted."""
+    every = cloud.ask(f"calls?account={cloud.about['accountId']}")
+    isolated = [call["answeredAt"] for call in every if call.get("state") == "Isolate"]
+    calls = [call for call in every if call.get("app") in ("triage", "isolate") and isolated and call["t"] < isolated[0]]
     cuts = [call for call in calls if call["action"] == "ec2:ModifyNetworkInterfaceAttribute"]
     if not cuts:
         return

@@ -22,7 +22,7 @@ apt() {
 }
 apt apt-get update >"$folder/apt.log" 2>&1 || skip "apt has no lists to be had; see $folder/apt.log"
 kernel=$(apt apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p')
-[ -n "$kernel" ] || skip 'apt knows no linux-image-cloud-amd64: it is no Debian'
+[ -n "$kernel" ] || skip "apt knows no linux-image-cloud-amd64: this is no Debian, or its mirrors are not to be had; see $folder/apt.log"
 qemu=
 if ! command -v qemu-system-x86_64 >/dev/null 2>&1; then
   # What would be installed is what this machine lacks; a simulation changes nothing.

@@ -36,6 +36,7 @@ PACKAGES = LAB / "packages"
 FOLDER = LAB / "run"
 TARGET = "x86_64-unknown-linux-gnu"
 STATIC = ROOT / "target" / TARGET / "release"
+CLOUD_SECONDS = 120
 BOOT_SECONDS = 120
 INCIDENT_SECONDS = 300
 ANALYSIS_SECONDS = 120
@@ -65,14 +66,22 @@ def main() -> int:
             cwd=ROOT, env={"PYTHONPATH": str(ROOT / "tests"), "PATH": "/usr/bin:/bin"}, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
         )
     try:
+        _until_there(cloud)
         _lab(Cloud(cloud), given.lockdown)
     except Failed as failed:
         say(f"FAILED: {failed}")
         return 1
     finally:
         cloud.terminate()
-        cloud.wait(timeout=20)
+        cloud.wait(timeout=CLOUD_SECONDS)
     return 0
+
+
+def _until_there(cloud: subprocess.Popen[bytes]) -> None:
+    """Waits for the local cloud: longer than the demo does, since the lab asserts on what is found and never on how long it takes."""
+    begun = time.monotonic()
+    while not (FOLDER / "cloud.json").exists() and cloud.poll() is None and time.monotonic() - begun < CLOUD_SECONDS:
+        time.sleep(0.1)
 
 
 def _arguments() -> argparse.Namespace:
@@ -126,6 +135,7 @@ def _lab(cloud: Cloud, lockdown: bool) -> None:
         raise Failed(f"the incident did not go as planned: {output.get('reasons')}; see {FOLDER.relative_to(ROOT)}")
     _found(folder, f"stratum+tcp://{canary}")
     _analysed(folder, f"stratum+tcp://{canary}")
+    _same_from_the_bucket(cloud, output["caseId"])
     say("all was found")
 
 
@@ -174,8 +184,8 @@ def _verified(cloud: Cloud, folder: Path) -> None:
 
 def _analysed(folder: Path, pool: str) -> None:
     """The kernel's own list of processes, read from the image by volatility3 with the symbols that the case has."""
-    symbols = FOLDER / "symbols" / "linux"
-    symbols.mkdir(parents=True)
+    symbols = FOLDER / "symbols"
+    symbols.mkdir()
     print(f"$ cordon symbols {folder.relative_to(ROOT)}", flush=True)
     if subprocess.run([str(demo.BINARIES / "cordon"), "symbols", str(folder)], cwd=symbols, check=False).returncode != 0:
         raise Failed("no symbol file can be made from the case")
@@ -195,6 +205,17 @@ def _analysed(folder: Path, pool: str) -> None:
     say(f"volatility3 linux.psaux: {arguments[0]}")
 
 
+def _same_from_the_bucket(cloud: Cloud, case: str) -> None:
+    """The symbol file is the same whether it is made from the downloaded case or from the bucket."""
+    about, made = cloud.about, FOLDER / "from-the-bucket.json"
+    account = {"AWS_ENDPOINT_URL": about["endpoint"], "AWS_REGION": about["region"], "AWS_ACCESS_KEY_ID": about["accessKeyId"], "AWS_SECRET_ACCESS_KEY": about["secretAccessKey"]}
+    print(f"$ cordon symbols {case} --output {made.name}", flush=True)
+    if subprocess.run([str(demo.BINARIES / "cordon"), "symbols", case, "--output", str(made)], env=account, check=False).returncode != 0:
+        raise Failed("no symbol file can be made from the bucket")
+    if [file.read_bytes() for file in (FOLDER / "symbols").glob("*.json")] != [made.read_bytes()]:
+        raise Failed("the symbol file from the bucket differs from the one from the downloaded case")
+
+
 def _asked(volatility: Path, folder: Path, plugin: str) -> list[dict]:
     command = [str(volatility), "-q", "--offline", "-r", "json", "--cache-path", str(LAB / "cache"), "-s", str(FOLDER / "symbols"), "-f", str(folder / "memory" / "image.lime"), plugin]
     (LAB / "cache").mkdir(exist_ok=True)
@@ -210,9 +231,11 @@ def _volatility() -> Path | None:
     environment, wanted = LAB / "venv", (HERE / "requirements.txt").read_text()
     ready = environment / "ready"
     if not ready.exists() or ready.read_text() != wanted:
-        venv.create(environment, clear=True, with_pip=True)
         command = [str(environment / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(HERE / "requirements.txt")]
-        if subprocess.run(command, check=False, capture_output=True).returncode != 0:
+        try:
+            venv.create(environment, clear=True, with_pip=True)
+            subprocess.run(command, check=True, capture_output=True)
+        except subprocess.CalledProcessError:
             return None
         ready.write_text(wanted)
     return environment / "bin/vol"

@@ -100,7 +100,7 @@ fn explain(made: &Made) {
         None => "how far the kernel had been moved cannot be told (it is not of x86-64): the addresses are those of that boot"
             .to_owned(),
     });
-    say("put it into a folder `linux` and analyse: vol -s <the folder above `linux`> -f <case>/memory/image.lime linux.pslist");
+    say("to list the processes of the image: vol -s <the folder of this file> -f <case>/memory/image.lime linux.pslist");
 }
 
 /// What a symbol file is made from.

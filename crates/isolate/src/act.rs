@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future;
 use handler::{AwsError, Recorder, StoreError, failed};
+use incident::evidence::InterfaceStatus;
 use incident::plan::{CollectionPath, Plan};
 use incident::record::{Change, ChangeResult};
 use incident::{Fault, GroupId, InterfaceId, VpcId};
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use crate::decide::{Decision, Group, GroupNeed, Move, Need, Nic, Role, Rules, Scope, World, decide};
 use crate::groups::{Ensured, allow_all, ensure, retire, retirement};
 use crate::records::{Attempt, change, intended, moved, rules_json};
+use crate::verdict::status;
 use crate::world::look;
 use crate::{Clients, Error};
 
@@ -92,22 +94,22 @@ impl Run<'_> {
     /// was read back last, or the error that kept it from being read.
     pub(crate) async fn settle(&mut self, mut world: World, first: Option<u32>) -> Result<Result<World, AwsError>, Error> {
         for round in 0..ROUNDS {
-            let Some((decision, number)) = self.announce(&world, first.filter(|_| round == 0)).await? else { break };
-            let Round { mut attempts, collecting, doors } = self.carry_out(&decision).await;
-            let failed = attempts.iter().any(|attempt| attempt.error.is_some());
-            attempts.extend(collecting);
-            self.log(first.filter(|_| round == 0), number, attempts);
-            world = match look(&self.clients.ec2, self.plan).await {
-                Ok(world) => world,
-                Err(error) => {
-                    if failed {
-                        self.close(doors.into_iter().map(|id| (id, allow_all())).collect()).await;
-                    }
-                    return Ok(Err(error));
-                }
+            let Some((now, failed)) = self.round(&world, first.filter(|_| round == 0)).await? else { break };
+            world = match now {
+                Ok(now) => now,
+                Err(error) => return Ok(Err(error)),
             };
             if failed {
                 break;
+            }
+        }
+        if self.contain && self.strays(&world) {
+            self.lose_path("a collection group was read back with other rules than its own, again and again");
+            if let Some((now, _)) = self.round(&world, None).await? {
+                world = match now {
+                    Ok(now) => now,
+                    Err(error) => return Ok(Err(error)),
+                };
             }
         }
         let doors: Vec<(GroupId, Rules)> =
@@ -117,6 +119,33 @@ impl Run<'_> {
         }
         self.close(doors).await;
         Ok(look(&self.clients.ec2, self.plan).await)
+    }
+
+    /// Decides, acts and looks; `None` where there is nothing to do. The world as read back, and whether something failed.
+    async fn round(&mut self, world: &World, first: Option<u32>) -> Result<Option<(Result<World, AwsError>, bool)>, Error> {
+        let Some((decision, number)) = self.announce(world, first).await? else { return Ok(None) };
+        let Round { mut attempts, collecting, doors } = self.carry_out(&decision).await;
+        let failed = attempts.iter().any(|attempt| attempt.error.is_some());
+        attempts.extend(collecting);
+        self.log(first, number, attempts);
+        let now = look(&self.clients.ec2, self.plan).await;
+        if failed && now.is_err() {
+            self.close(doors.into_iter().map(|id| (id, allow_all())).collect()).await;
+        }
+        Ok(Some((now, failed)))
+    }
+
+    /// Whether an interface is in a collection group that is not exactly its path: no place to stay in.
+    fn strays(&self, world: &World) -> bool {
+        let astray = |nic: &Nic| status(nic, world, self.open_path()).0 != InterfaceStatus::PathOnly;
+        world.nics.iter().filter(|nic| nic.ours && world.wears(nic, Role::Collection)).any(astray)
+    }
+
+    fn lose_path(&mut self, why: &str) {
+        if self.path {
+            self.reasons.push(format!("{why}, so everything was isolated: memory has no path"));
+        }
+        self.path = false;
     }
 
     /// Decides, and writes down what is not in the first intent already; `None` where there is nothing to do.
@@ -187,18 +216,14 @@ impl Run<'_> {
         let mut lost = Vec::new();
         for (vpc, (isolation, collection, conversion)) in ensured {
             if !collection.attempts.is_empty() && collection.id.is_none() {
-                lost.push(format!(
-                    "the collection group of {vpc} could not be had with just its own rules, so everything was isolated: memory \
-                     has no path"
-                ));
+                lost.push(format!("the collection group of {vpc} could not be had with just its own rules"));
             }
             round.attempts.extend(isolation.attempts.into_iter().chain(conversion.attempts));
             round.collecting.extend(collection.attempts);
             places.insert(vpc, Places { isolation: isolation.id, collection: collection.id, conversion: conversion.id });
         }
-        if !lost.is_empty() {
-            self.path = false;
-            self.reasons.extend(lost);
+        for why in lost {
+            self.lose_path(&why);
         }
         let of = |moving: &Move| places.get(&moving.nic.vpc);
         // Without a group to end in, converting would only open the target.
@@ -223,14 +248,35 @@ impl Run<'_> {
             }
             round.attempts.push(attempt);
         }
-        let cutting = cuts.iter().map(|(m, room, role)| self.swap(&m.nic, room, *role));
-        let cut = future::join_all(cutting).await;
-        round.attempts.extend(cut);
+        if self.cut(&cuts, &places, &mut round).await {
+            self.lose_path("an interface could not be moved into its collection group");
+        }
         // What wears nothing but the conversion group needs no converting; everything else should have been.
         let tracked = cuts.iter().filter(|(m, _, _)| !converted.contains(&m.nic.id) && (m.convert || !self.contain));
         self.tracked.extend(tracked.map(|(m, _, _)| m.nic.id.clone()).filter(|id| !self.converted.contains(id)));
         self.converted.extend(converted);
         round
+    }
+
+    /// Moves every interface to where it ends, all at once. One that its collection group does not take goes to its isolation
+    /// group after all, so that the refusal costs no more than its memory. Whether there was such a one.
+    async fn cut(&self, cuts: &[(&Move, GroupId, Role)], places: &BTreeMap<VpcId, Places>, round: &mut Round) -> bool {
+        let cutting = cuts.iter().map(|(m, room, role)| self.swap(&m.nic, room, *role));
+        let (refused, taken): (Vec<_>, Vec<_>) = cuts
+            .iter()
+            .zip(future::join_all(cutting).await)
+            .partition(|((_, _, role), attempt)| *role == Role::Collection && attempt.error.is_some());
+        round.attempts.extend(taken.into_iter().map(|(_, attempt)| attempt));
+        let lost = !refused.is_empty();
+        for ((moving, _, _), attempt) in refused {
+            let Some(room) = places.get(&moving.nic.vpc).and_then(|places| places.isolation.clone()) else {
+                round.attempts.push(attempt);
+                continue;
+            };
+            round.collecting.push(attempt);
+            round.attempts.push(self.swap(&moving.nic, &room, Role::Isolation).await);
+        }
+        lost
     }
 
     async fn swap(&self, nic: &Nic, group: &GroupId, role: Role) -> Attempt {

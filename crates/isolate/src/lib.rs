@@ -19,6 +19,7 @@ mod contain;
 pub mod decide;
 mod groups;
 mod lockdown;
+mod metadata;
 pub mod path;
 mod records;
 mod verdict;
@@ -103,6 +104,9 @@ pub enum Error {
         /// The class of the failure.
         fault: Fault,
     },
+    /// Not all of the lock-down has come about yet.
+    #[error("the target is not locked down yet, and trying again may help: {0}")]
+    NotLocked(String),
 }
 
 impl Classify for Error {
@@ -112,6 +116,7 @@ impl Classify for Error {
             Self::Aws(error) => error.fault(),
             Self::NotSaved(_) | Self::Withheld(_) => Fault::Refused,
             Self::NotCut { fault, .. } => *fault,
+            Self::NotLocked(_) => Fault::Transient,
         }
     }
 }

@@ -34,7 +34,12 @@ pub(crate) fn change(action: &str, subject: &dyn ToString, from: Value, to: Valu
 
 /// The move of an interface: its groups before, and the role of the group that it is to wear.
 pub(crate) fn moved(nic: &Nic, role: Role) -> Change {
-    change(MODIFY, &nic.id, json!({ "groups": nic.groups }), json!({ "group": role.tag() }))
+    let to = match role {
+        // What is isolated already stays so, and what the collection group does not take is isolated.
+        Role::Collection => json!({ "group": role.tag(), "otherwise": Role::Isolation.tag() }),
+        Role::Conversion | Role::Isolation => json!({ "group": role.tag() }),
+    };
+    change(MODIFY, &nic.id, json!({ "groups": nic.groups }), to)
 }
 
 /// The action that moves an interface.

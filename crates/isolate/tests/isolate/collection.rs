@@ -123,9 +123,14 @@ async fn lock_down_leaves_nothing_open_and_a_second_time_finds_it_so() {
         json!({ "enabled": true, "tokensRequired": true, "hopLimit": 2 }),
         "release needs the old value"
     );
+    cloud.aws.forget_calls();
     let again = cloud.lock_down(1, &both()).await.unwrap();
     assert_eq!(again.status, LockdownStatus::LockedDown, "{again:?}");
-    assert_eq!(cloud.worn(NIC), ["cordon-isolation"]);
+    assert_eq!((cloud.worn(NIC), cloud.changes()), (vec!["cordon-isolation".to_owned()], Vec::new()), "done twice is done once");
+    for said in [&locked, &again] {
+        let flows = said.risks.iter().filter(|risk| risk.kind == RiskKind::AutomaticallyTrackedFlows && risk.subject == NIC);
+        assert_eq!(flows.count(), 1, "what the path let through may go on, also where an earlier attempt closed it: {said:?}");
+    }
 }
 
 #[tokio::test]
@@ -184,4 +189,106 @@ async fn lock_down_changes_nothing_where_the_cut_is_withheld_or_nothing_is_on_re
     cloud.aws.set("s3:GetObject", Answer::s3_error(404, "NoSuchKey", "gone"));
     let error = cloud.lock_down(0, &capturing(Cloud::plan())).await.unwrap_err();
     assert_eq!((error.fault(), cloud.changes()), (Fault::Refused, Vec::new()), "{error}");
+}
+
+#[tokio::test]
+async fn an_interface_does_not_stay_in_a_collection_group_whose_extra_rules_come_back() {
+    let cloud = two().with_collection();
+    cloud.account().groups.get_mut(COLLECTION).unwrap().egress.push("0.0.0.0/0".to_owned());
+    // Revoked as far as the call says, and there again whenever it is read back.
+    let done = "<RevokeSecurityGroupEgressResponse><return>true</return></RevokeSecurityGroupEgressResponse>";
+    cloud.aws.set("ec2:RevokeSecurityGroupEgress", Answer::xml(done));
+    let contained = cloud.run("contain", 0, &both()).await.unwrap();
+    assert_eq!(cloud.worn(NIC), ["cordon-isolation"], "{contained:?}");
+    assert_eq!(contained.status, ContainmentStatus::Contained, "{contained:?}");
+    assert!(contained.reasons.iter().any(|reason| reason.contains("memory has no path")), "{:?}", contained.reasons);
+    let opened = cloud.account().history.iter().filter(|(nic, worn)| nic == NIC && worn[0] == "cordon-conversion").count();
+    assert_eq!(opened, 1, "it is opened once in a run at most");
+}
+
+#[tokio::test]
+async fn an_interface_that_the_collection_group_cannot_hold_is_isolated_at_once() {
+    for (status, code) in [(403, "UnauthorizedOperation"), (503, "RequestLimitExceeded")] {
+        let cloud = two().with_collection();
+        cloud.refuse_moves("cordon-collection", status, code);
+        let contained = cloud.run("contain", 0, &both()).await.unwrap();
+        assert_eq!(contained.status, ContainmentStatus::Contained, "{code}: {contained:?}");
+        assert_eq!(cloud.worn(NIC), ["cordon-isolation"], "{code}");
+        assert!(contained.reasons.iter().any(|reason| reason.contains("memory has no path")), "{:?}", contained.reasons);
+        let conversion = cloud.account().groups[support::CONVERSION].clone();
+        assert!(!conversion.ingress.is_empty() && !conversion.tags.contains_key("cordon:retired"), "nothing was stuck in it");
+        // What the state machine may do again finds it so, and says nothing else in its records.
+        cloud.aws.forget_calls();
+        let again = cloud.run("contain", 1, &both()).await.unwrap();
+        assert_eq!((again.status, cloud.changes()), (ContainmentStatus::Contained, Vec::new()));
+        let moves = cloud.records("intent").into_iter().flat_map(|intent| intent["changes"].as_array().cloned().unwrap());
+        let mut ends = moves.filter(|change| change["subject"] == NIC && change["to"]["group"] == "collection");
+        assert!(ends.all(|change| change["to"]["otherwise"] == "isolation"), "an intent must name where it may end");
+    }
+}
+
+#[tokio::test]
+async fn a_collection_group_of_another_case_is_set_right_and_its_interfaces_left_alone() {
+    let cloud = two().with_collection();
+    cloud.account().groups.get_mut(COLLECTION).unwrap().egress = vec!["sg-0dddddddddddddddd".to_owned(), SSM.to_owned()];
+    let closed = cloud.run("close-door", 0, &both()).await.unwrap();
+    assert_eq!(closed.status, ContainmentStatus::Contained, "{closed:?}");
+    assert_eq!(egress(&cloud, "cordon-collection"), ["sg-0dddddddddddddddd", SSM], "whoever is in it may still need it");
+}
+
+#[tokio::test]
+async fn metadata_that_is_still_being_switched_off_is_not_called_off() {
+    for (looks, retry, expected) in [(1, 0, None), (9, 3, Some(LockdownStatus::Partly)), (0, 0, Some(LockdownStatus::LockedDown))]
+    {
+        let cloud = Cloud::simple().with_collection();
+        cloud.run("contain", 0, &capturing(Cloud::plan())).await.unwrap();
+        cloud.account().metadata_pending = looks;
+        match (cloud.lock_down(retry, &capturing(Cloud::plan())).await, expected) {
+            (Ok(locked), Some(status)) => {
+                assert_eq!((locked.status, locked.metadata_off), (status, status == LockdownStatus::LockedDown), "{locked:?}");
+            }
+            (Err(error), None) => {
+                assert_eq!(error.fault(), Fault::Transient, "{error}");
+                cloud.aws.forget_calls();
+                let again = cloud.lock_down(1, &capturing(Cloud::plan())).await.unwrap();
+                assert_eq!((again.status, cloud.changes()), (LockdownStatus::LockedDown, Vec::new()), "{again:?}");
+            }
+            (other, expected) => panic!("{looks} looks: {other:?}, not {expected:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_is_gone_has_nothing_to_lock() {
+    let cloud = Cloud::new(&[]);
+    cloud.aws.set("ec2:DescribeInstances", Answer::ec2_error(400, "InvalidInstanceID.NotFound", "no"));
+    let locked = cloud.lock_down(0, &capturing(Cloud::plan())).await.unwrap();
+    assert_eq!((locked.status, cloud.changes()), (LockdownStatus::NothingToLock, Vec::new()), "{locked:?}");
+}
+
+#[tokio::test]
+async fn metadata_is_switched_off_even_where_the_interfaces_cannot_be_read() {
+    let cloud = Cloud::simple().with_collection();
+    cloud.aws.set("ec2:DescribeNetworkInterfaces", Answer::ec2_error(503, "RequestLimitExceeded", "no"));
+    let error = cloud.lock_down(0, &capturing(Cloud::plan())).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Transient, "{error}");
+    assert!(cloud.account().metadata_off, "what can be closed is closed");
+    assert_eq!((cloud.records("intent").len(), cloud.records("outcome").len()), (1, 1), "and it is on record");
+}
+
+#[tokio::test]
+async fn without_a_case_file_only_what_is_on_record_already_is_locked_down() {
+    for known in [true, false] {
+        let cloud = Cloud::simple().with_collection();
+        let mut plan = capturing(Cloud::plan());
+        cloud.run("contain", 0, &plan).await.unwrap();
+        if !known {
+            plan["target"]["metadata"] = Value::Null;
+        }
+        cloud.aws.set("s3:PutObject", Answer::s3_error(403, "AccessDenied", "no"));
+        let locked = cloud.lock_down(0, &plan).await.unwrap();
+        assert_eq!(cloud.worn(NIC), ["cordon-isolation"], "no bookkeeping holds this up");
+        assert_eq!(locked.metadata_off, known, "old options that nobody saved are not changed: {locked:?}");
+        assert!(locked.reasons.iter().any(|reason| reason.contains("the case file could not be written")), "{locked:?}");
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Account {
     pub(crate) groups: BTreeMap<String, Group>,
     made: usize,
     pub(crate) metadata_off: bool,
+    /// How many more looks find the change of instance metadata still under way.
+    pub(crate) metadata_pending: usize,
     /// Every state of every interface that was ever reached, as `(nic, group names)`.
     pub(crate) history: Vec<(String, Vec<String>)>,
 }
@@ -279,9 +281,11 @@ impl Account {
             }
             "DescribeInstances" => {
                 let endpoint = if self.metadata_off { "disabled" } else { "enabled" };
+                let state = if self.metadata_off && self.metadata_pending > 0 { "pending" } else { "applied" };
+                self.metadata_pending = self.metadata_pending.saturating_sub(usize::from(self.metadata_off));
                 Answer::xml(format!(
                     "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceState><name>running</name></instanceState>\
-                     <metadataOptions><state>pending</state><httpEndpoint>{endpoint}</httpEndpoint></metadataOptions></item></instancesSet>\
+                     <metadataOptions><state>{state}</state><httpEndpoint>{endpoint}</httpEndpoint></metadataOptions></item></instancesSet>\
                      </item></reservationSet></DescribeInstancesResponse>"
                 ))
             }
