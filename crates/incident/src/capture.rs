@@ -294,8 +294,7 @@ mod tests {
 
     #[test]
     fn a_result_is_bounded() {
-        let hostile =
-            Collected { errors: vec!["\u{1b}[31m".repeat(10_000); 500], source: "s".repeat(10_000), ..result() };
+        let hostile = Collected { errors: vec!["\u{1b}[31m".repeat(10_000); 500], source: "s".repeat(10_000), ..result() };
         let line = serde_json::to_string(&Collected { errors: hostile.errors[..1].to_vec(), ..hostile }).unwrap();
         let found = Collected::find(line.as_bytes(), &case()).unwrap();
         assert!(serde_json::to_string(&found).unwrap().len() < 20_000);

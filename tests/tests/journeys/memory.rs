@@ -78,7 +78,12 @@ async fn a_target_that_hands_its_credentials_on_can_do_nothing_with_them_and_its
     assert!(!world.may_list_buckets(&taken).await, "credentials that were taken before must be dead");
     assert!(world.may_list_buckets(&others).await, "an instance with the same role goes on");
     let manifest = evidence(&world, &ended.case(&instance)).await;
-    assert_eq!((&manifest["denial"]["status"], &manifest["denial"]["scope"]), (&json!("denied"), &json!("all")), "{}", manifest["denial"]);
+    assert_eq!(
+        (&manifest["denial"]["status"], &manifest["denial"]["scope"]),
+        (&json!("denied"), &json!("all")),
+        "{}",
+        manifest["denial"]
+    );
 }
 
 #[tokio::test]
@@ -89,7 +94,9 @@ async fn nothing_that_reaches_the_target_or_systems_manager_is_a_credential() {
     assert_eq!(ended.output["memory"], "captured", "{}", ended.output);
     let seen = world.guest(&instance, &json!({})).to_string();
     let commands = world.ssm.list_commands().instance_id(&instance).send().await;
-    let commands = format!("{:?}", commands.map(|answer| answer.commands.unwrap_or_default()));
+    // The SDK keeps parameters out of what it prints.
+    let sent = commands.map(|answer| answer.commands.unwrap_or_default()).unwrap_or_default();
+    let commands: String = sent.iter().map(|command| format!("{command:?} {:?}", command.parameters())).collect();
     let calls = world.calls().iter().map(Value::to_string).collect::<String>();
     assert!(seen.contains("memory") && commands.contains("PlanUrl"), "is the guest still looked at?\n{seen}\n{commands}");
     for (place, text) in [("the guest", &seen), ("Systems Manager", &commands), ("the call log", &calls)] {
@@ -97,8 +104,12 @@ async fn nothing_that_reaches_the_target_or_systems_manager_is_a_credential() {
             assert!(!text.contains(secret), "{secret} was found in {place}");
         }
         // A session token is part of a presigned URL, of one object, and of nothing else.
-        for rest in text.split("X-Amz-Security-Token=").skip(1) {
-            assert!(rest.contains("X-Amz-Signature="), "a session token outside of a presigned URL in {place}");
+        for word in text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\')) {
+            let url = word.starts_with("http://") && word.contains("X-Amz-Signature=");
+            assert!(
+                url || !word.contains("X-Amz-Security-Token"),
+                "a session token outside of a presigned URL in {place}: {word}"
+            );
         }
     }
 }
@@ -168,8 +179,8 @@ async fn parts_whose_upload_fails_are_sent_again_and_the_image_is_whole() {
     let instance = world.instance("web");
     world.guest(&instance, &json!({"memoryMiB": 40}));
     world.faults(&json!([
-        {"action": "s3:PutObject", "principal": "cordon-upload", "kind": "before", "code": "SlowDown", "status": 503, "count": 3},
-        {"action": "s3:PutObject", "principal": "cordon-upload", "kind": "after", "code": "InternalError", "status": 500, "count": 3, "skip": 3},
+        {"action": "s3:PutObject", "principal": "UploadRole", "kind": "before", "code": "SlowDown", "status": 503, "count": 3},
+        {"action": "s3:PutObject", "principal": "UploadRole", "kind": "after", "code": "InternalError", "status": 500, "count": 3, "skip": 3},
     ]));
     let ended = respond(&world, &instance).await;
     let manifest = locked_down(&world, &ended, &instance).await;
@@ -187,9 +198,11 @@ async fn a_lost_answer_makes_no_second_image_and_no_second_command() {
     assert_eq!(ended.output["memory"], "captured", "{} {}", ended.output, ended.cause);
     let of = |action: &str| world.calls().iter().filter(|call| call["action"] == action && call["status"] == 200).count();
     assert_eq!(of("ssm:SendCommand"), 1, "the command must be found again rather than sent twice");
-    let versions = world.s3.list_object_versions().bucket(world.bucket()).prefix(format!("cases/{}/memory/", ended.case(&instance)));
+    let versions =
+        world.s3.list_object_versions().bucket(world.bucket()).prefix(format!("cases/{}/memory/", ended.case(&instance)));
     let versions = versions.send().await.unwrap();
-    let images = versions.versions().iter().filter(|version| version.key().is_some_and(|key| key.ends_with("image.lime"))).count();
+    let images =
+        versions.versions().iter().filter(|version| version.key().is_some_and(|key| key.ends_with("image.lime"))).count();
     assert_eq!(images, 1, "one case, one image");
     world.verified(&ended.case(&instance)).await;
 }
@@ -232,7 +245,8 @@ async fn the_document_must_be_the_one_that_the_function_was_built_for() {
         "schemaVersion": "2.2", "parameters": {"PlanUrl": {"type": "String"}},
         "mainSteps": [{"action": "aws:runShellScript", "name": "capture", "inputs": {"runCommand": ["echo '{{ PlanUrl }}' >stolen"]}}],
     });
-    let update = world.ssm.update_document().name("cordon-capture").content(content.to_string()).document_version("$LATEST").send().await;
+    let update =
+        world.ssm.update_document().name("cordon-capture").content(content.to_string()).document_version("$LATEST").send().await;
     let version = update.unwrap().document_description.and_then(|about| about.document_version).unwrap();
     world.ssm.update_document_default_version().name("cordon-capture").document_version(version).send().await.unwrap();
     without_memory(&world, &instance, "notCaptured", "document").await;

@@ -33,7 +33,8 @@ async fn ended_well(world: &World, ended: &Ended, instance: &str, volumes: usize
     }
     let manifest = world.json(&format!("cases/{case}/manifest-evidence.json")).await;
     // Where nothing would reach a contained target, its memory is missing as planned; nothing else may be.
-    let missing: Vec<&str> = manifest["missing"].as_array().into_iter().flatten().filter_map(|item| item["item"].as_str()).collect();
+    let missing: Vec<&str> =
+        manifest["missing"].as_array().into_iter().flatten().filter_map(|item| item["item"].as_str()).collect();
     let no_path = world.json(&format!("cases/{case}/plan.json")).await["memory"]["because"] == "noPath";
     assert_eq!(missing, if no_path { vec!["memory"] } else { Vec::new() }, "{}", manifest["missing"]);
     assert_eq!(manifest["complete"], !no_path);

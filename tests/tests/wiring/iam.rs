@@ -141,11 +141,13 @@ fn credentials_can_only_be_taken_away_and_never_from_cordon_itself() {
     let functions = functions();
     let with: Vec<&super::template::Function> = functions.iter().filter(|function| on_roles(function)).collect();
     assert_eq!(with.iter().map(|function| function.id.as_str()).collect::<Vec<_>>(), ["CredentialsFunction"]);
-    let written = template().pointer("/Resources/CredentialsFunction/Properties/Policies/0/Statement").cloned().unwrap_or_default();
+    let written =
+        template().pointer("/Resources/CredentialsFunction/Properties/Policies/0/Statement").cloned().unwrap_or_default();
     let written = written.as_array().cloned().unwrap_or_default();
-    let denied = written.iter().filter(|statement| statement["Effect"] == "Deny").find(|statement| {
-        texts(&statement["Resource"]).iter().all(|resource| resource.ends_with(":role/${AWS::StackName}-*"))
-    });
+    let denied = written
+        .iter()
+        .filter(|statement| statement["Effect"] == "Deny")
+        .find(|statement| texts(&statement["Resource"]).iter().all(|resource| resource.ends_with(":role/${AWS::StackName}-*")));
     let denied = denied.map(|statement| texts(&statement["Action"])).unwrap_or_default();
     for action in with.iter().flat_map(|function| function.actions()).filter(|action| action.starts_with("iam:")) {
         let looks = ["iam:Get", "iam:List"].iter().any(|look| action.starts_with(look));
@@ -159,7 +161,9 @@ fn what_signs_for_a_target_can_upload_parts_and_fetch_what_the_target_may_have()
     let mut granted: Vec<(String, String)> = Vec::new();
     for statement in statements(&role) {
         for action in statement.actions() {
-            granted.extend(statement.resources().iter().filter(|text| text.contains(":s3:")).map(|arn| (action.clone(), arn.clone())));
+            granted.extend(
+                statement.resources().iter().filter(|text| text.contains(":s3:")).map(|arn| (action.clone(), arn.clone())),
+            );
         }
         let kms = statement.actions().iter().all(|action| action.starts_with("kms:"));
         assert!(kms || statement.actions().iter().all(|action| action.starts_with("s3:")), "{:?}", statement.actions());
@@ -169,7 +173,11 @@ fn what_signs_for_a_target_can_upload_parts_and_fetch_what_the_target_may_have()
         ("s3:GetObject", "arn:${AWS::Partition}:s3:::${B}/work/*/memory/wave-*"),
         ("s3:GetObject", "arn:${AWS::Partition}:s3:::${B}/tools/*"),
     ];
-    assert_eq!(granted, expected.map(|(action, arn)| (action.to_owned(), arn.to_owned())), "each session leaves one key of these");
+    assert_eq!(
+        granted,
+        expected.map(|(action, arn)| (action.to_owned(), arn.to_owned())),
+        "each session leaves one key of these"
+    );
 }
 
 #[test]

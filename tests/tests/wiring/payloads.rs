@@ -34,7 +34,10 @@ fn samples(variable: &str) -> Vec<Value> {
     match variable {
         "plan" => vec![
             plan(json!({"decision": "now"}), json!({"decision": "capture", "path": null})),
-            plan(json!({"decision": "askFirst", "reasons": ["text"]}), json!({"decision": "skip", "because": "noPath", "reason": "text"})),
+            plan(
+                json!({"decision": "askFirst", "reasons": ["text"]}),
+                json!({"decision": "skip", "because": "noPath", "reason": "text"}),
+            ),
         ],
         "triage" => vec![json!({
             "verdict": "respond", "tell": false, "reason": "text", "caseId": CASE, "plan": plan(json!({"decision": "now"}), json!({"decision": "capture", "path": null})),
