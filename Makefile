@@ -51,6 +51,9 @@ bench: ## how fast the collector is, against avml with an upload, and against ha
 	@$(CARGO) build --quiet --release -p collector -p collector-bench
 	@target/release/collector-bench
 
+lab: build $(VENV)/ready ## optional: a real Linux kernel under qemu, captured by the real collector and read with volatility3
+	@$(VENV)/bin/python tests/lab/lab.py
+
 diagram: ## write the definition's diagram into README.md
 	@UPDATE=1 $(CARGO) test --quiet --workspace --test documents
 
