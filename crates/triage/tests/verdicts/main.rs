@@ -1,6 +1,11 @@
 //! Every verdict and every path of the claim, through the real SDK clients.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test panics where what it needs is not there"
+)]
 
 mod acts;
 mod claims;
