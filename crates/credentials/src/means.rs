@@ -10,7 +10,7 @@ use incident::record::Change;
 use serde_json::{Map, Value, json};
 
 use crate::decide::{Look, Role, Slot};
-use crate::records::{Attempt, change, in_passing};
+use crate::records::{Attempt, in_passing};
 use crate::{documents, role};
 
 /// One way to deny one target of one role.
@@ -57,13 +57,13 @@ impl Way<'_> {
                 let after: Map<String, Value> = tags.iter().map(|tag| ((*tag).to_owned(), json!(self.instance))).collect();
                 let attached = |attached: bool| json!({ "policy": policy, "attached": attached });
                 vec![
-                    change(ATTACH, &self.role.arn, attached(look.has(policy)), attached(true)),
-                    change(TAG, &self.role.arn, json!({ "tags": before }), json!({ "tags": after })),
+                    Change::intended(ATTACH, &self.role.arn, attached(look.has(policy)), attached(true)),
+                    Change::intended(TAG, &self.role.arn, json!({ "tags": before }), json!({ "tags": after })),
                 ]
             }
             By::Inline { document } => {
                 let held = |document: Option<&Value>| json!({ "policy": documents::name(self.instance), "document": document });
-                vec![change(PUT, &self.role.arn, held(look.inline.as_ref()), held(Some(document)))]
+                vec![Change::intended(PUT, &self.role.arn, held(look.inline.as_ref()), held(Some(document)))]
             }
         }
     }

@@ -3,7 +3,6 @@
 use handler::AwsError;
 use incident::Fault;
 use incident::record::{Change, ChangeResult};
-use serde_json::Value;
 
 /// One change that was made, or was not needed.
 #[derive(Debug, Clone)]
@@ -18,15 +17,10 @@ impl Attempt {
         let (result, error) = match result {
             None => (ChangeResult::Already, None),
             Some(Ok(())) => (ChangeResult::Done, None),
-            Some(Err(error)) => (ChangeResult::Failed { fault: error.fault, message: error.to_string() }, Some(error)),
+            Some(Err(error)) => (ChangeResult::from(&error), Some(error)),
         };
         Self { change: Change { result: Some(result), ..change }, error }
     }
-}
-
-/// A change that is about to be made.
-pub(crate) fn change(action: &str, subject: &str, from: Value, to: Value) -> Change {
-    Change { action: action.to_owned(), subject: subject.to_owned(), from, to, result: None }
 }
 
 /// IAM's own names for what passes: two changes of one role at once, and a role that was only just made.

@@ -3,11 +3,23 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use incident::evidence::ObjectRef;
-use incident::record::{Change, Phase, Record};
+use incident::record::{Change, ChangeResult, Phase, Record};
 use incident::{Visit, case};
 use serde_json::Value;
 
+use crate::aws::AwsError;
 use crate::case_file::{CaseFile, StoreError, Written, to_json};
+
+/// How a change went, from the answer to its call.
+pub fn result<T>(answer: &Result<T, AwsError>) -> ChangeResult {
+    answer.as_ref().map_or_else(ChangeResult::from, |_| ChangeResult::Done)
+}
+
+impl From<&AwsError> for ChangeResult {
+    fn from(error: &AwsError) -> Self {
+        Self::Failed { fault: error.fault, message: error.to_string() }
+    }
+}
 
 /// Writes the records of one visit, in order.
 #[derive(Debug)]

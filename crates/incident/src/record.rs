@@ -56,6 +56,13 @@ pub struct Change {
     pub result: Option<ChangeResult>,
 }
 
+impl Change {
+    /// A change that is about to be made.
+    pub fn intended(action: &str, subject: &str, from: Value, to: Value) -> Self {
+        Self { action: action.to_owned(), subject: subject.to_owned(), from, to, result: None }
+    }
+}
+
 /// One write-once entry of the case file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -21,7 +21,7 @@ impl Attempt {
         let (result, error) = match result {
             Ok(_) => (ChangeResult::Done, None),
             Err(error) if fine.contains(&error.code.as_str()) => (ChangeResult::Already, None),
-            Err(error) => (ChangeResult::Failed { fault: error.fault, message: error.to_string() }, Some(error)),
+            Err(error) => (ChangeResult::from(&error), Some(error)),
         };
         Self { change: Change { result: Some(result), ..change }, error }
     }
@@ -29,7 +29,7 @@ impl Attempt {
 
 /// A change that is about to be made.
 pub(crate) fn change(action: &str, subject: &dyn ToString, from: Value, to: Value) -> Change {
-    Change { action: action.to_owned(), subject: subject.to_string(), from, to, result: None }
+    Change::intended(action, &subject.to_string(), from, to)
 }
 
 /// The move of an interface: its groups before, and the role of the group that it is to wear.

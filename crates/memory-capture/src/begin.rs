@@ -2,6 +2,7 @@
 
 use futures_util::future::{join_all, join3, try_join_all};
 use handler::AwsError;
+use handler::recorder::result;
 use incident::capture::Progress;
 use incident::evidence::Capture;
 use incident::record::{Change, ChangeResult};
@@ -11,7 +12,7 @@ use serde_json::json;
 use crate::preflight::{Agent, Collector, Obstacle, Pinned};
 use crate::systems_manager::Sending;
 use crate::work::{Claim, Sent, Uploads, Work};
-use crate::{Case, Error, change, decide, not_captured, preflight, result, running, wave, work};
+use crate::{Case, Error, change, decide, not_captured, preflight, running, wave, work};
 
 /// The pause while something is waited for that passes in seconds, in seconds.
 const SHORT: u32 = 5;
@@ -165,9 +166,7 @@ async fn begin(
     let sending = case.send(pinned, plan_url).await;
     let went = match &sending {
         Sending::Sent(_) => ChangeResult::Done,
-        Sending::Refused(error) | Sending::Unknown(error) => {
-            ChangeResult::Failed { fault: error.fault, message: error.to_string() }
-        }
+        Sending::Refused(error) | Sending::Unknown(error) => ChangeResult::from(error),
     };
     changes.push(Change { result: Some(went), ..noted });
     match sending {

@@ -2,6 +2,7 @@
 
 use futures_util::future::{join, join_all};
 use handler::AwsError;
+use handler::recorder::result;
 use incident::capture::{Collected, FILES, IMAGE, Progress, RESULT, STATEMENT, wave_key};
 use incident::evidence::{Capture, CapturedFile, Image};
 use incident::record::{Change, ChangeResult};
@@ -15,7 +16,7 @@ use crate::preflight::file;
 use crate::statement::{FileSaid, Statement, Taken, trust};
 use crate::systems_manager::Printed;
 use crate::work::{self, Work};
-use crate::{Case, Error, change, not_captured, parts, preflight, result, wave};
+use crate::{Case, Error, change, not_captured, parts, preflight, wave};
 
 /// How often an upload is listed again because a part was replaced in the very moment.
 const ROUNDS: u32 = 3;

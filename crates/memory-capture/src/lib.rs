@@ -32,7 +32,7 @@ use handler::{AwsError, CaseFile, Fatal, Recorder, Store, StoreError, env};
 use incident::capture::Progress;
 use incident::evidence::{Capture, CaptureStatus};
 use incident::plan::{MemoryPlan, Plan};
-use incident::record::{Change, ChangeResult};
+use incident::record::Change;
 use incident::text::bounded;
 use incident::{Classify, Fault, Visit};
 use jiff::Timestamp;
@@ -214,13 +214,5 @@ fn not_captured(reason: &str) -> Capture {
 }
 
 fn change(action: &str, subject: &str, to: Value) -> Change {
-    Change { action: action.to_owned(), subject: subject.to_owned(), from: Value::Null, to, result: None }
-}
-
-/// How a change went.
-fn result<T>(outcome: &Result<T, AwsError>) -> ChangeResult {
-    match outcome {
-        Ok(_) => ChangeResult::Done,
-        Err(error) => ChangeResult::Failed { fault: error.fault, message: error.to_string() },
-    }
+    Change::intended(action, subject, Value::Null, to)
 }

@@ -13,7 +13,7 @@ mod take;
 use handler::{AwsError, Store, StoreError};
 use incident::evidence::{Freeze, Missing, Taken};
 use incident::plan::Plan;
-use incident::record::{Change, ChangeResult};
+use incident::record::Change;
 use incident::{Classify, Fault, Visit};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -101,15 +101,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
 }
 
 fn change(action: &str, subject: &str, to: Value) -> Change {
-    Change { action: action.to_owned(), subject: subject.to_owned(), from: Value::Null, to, result: None }
-}
-
-/// How a change went.
-fn result<T>(outcome: &Result<T, AwsError>) -> ChangeResult {
-    match outcome {
-        Ok(_) => ChangeResult::Done,
-        Err(error) => ChangeResult::Failed { fault: error.fault, message: error.to_string() },
-    }
+    Change::intended(action, subject, Value::Null, to)
 }
 
 /// What some calls led to.

@@ -4,6 +4,7 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types;
 use futures_util::future::join_all;
+use handler::recorder::result;
 use handler::{AwsError, failed};
 use incident::evidence::{LockOutcome, Taken};
 use incident::plan::{LockMode, Plan};
@@ -11,7 +12,7 @@ use incident::record::Change;
 use incident::{Classify as _, Fault, SnapshotId};
 use serde_json::json;
 
-use crate::{Done, change, result};
+use crate::{Done, change};
 
 /// Locks all of `taken`, at once, and says in each how it went.
 pub(crate) async fn all(ec2: &Client, plan: &Plan, taken: &mut [Taken]) -> Done {

@@ -4,6 +4,7 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::retry::RetryConfig;
 use aws_sdk_ec2::types::{Filter, InstanceSpecification, ResourceType, SnapshotState, Tag, TagSpecification};
 use futures_util::future::{join, join_all};
+use handler::recorder::result;
 use handler::{AwsError, failed};
 use incident::evidence::Taken;
 use incident::plan::Plan;
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use crate::plan::{Earlier, Found, unlocked};
-use crate::{Done, change, result};
+use crate::{Done, change};
 
 /// The tag that every snapshot of a case has, and by which it is found again.
 const CASE: &str = "cordon:case";

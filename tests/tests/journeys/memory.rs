@@ -123,7 +123,9 @@ async fn without_a_path_memory_is_not_captured_and_the_plan_says_so() {
     let plan = world.json(&format!("cases/{}/plan.json", ended.case(&instance))).await;
     assert_eq!(plan["memory"]["because"], "noPath", "{}", plan["memory"]);
     assert!(manifest["risks"].to_string().contains("memoryNotCaptured"));
-    assert!(!world.changes().iter().any(|change| change.contains("collection")), "no way out may be made for nothing");
+    let groups = world.ec2.describe_security_groups().send().await.unwrap();
+    let made: Vec<&str> = groups.security_groups().iter().filter_map(|group| group.group_name()).collect();
+    assert!(made.contains(&"cordon-isolation") && !made.contains(&"cordon-collection"), "no way out may be made: {made:?}");
 }
 
 #[tokio::test]
@@ -185,6 +187,8 @@ async fn parts_whose_upload_fails_are_sent_again_and_the_image_is_whole() {
     let ended = respond(&world, &instance).await;
     let manifest = locked_down(&world, &ended, &instance).await;
     assert_eq!(manifest["memory"]["status"], "captured", "{}", manifest["memory"]);
+    let failed = world.calls().iter().filter(|call| call["action"] == "s3:PutObject" && call["fault"].is_string()).count();
+    assert_eq!(failed, 6, "every fault must have hit a part");
 }
 
 #[tokio::test]
