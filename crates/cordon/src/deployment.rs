@@ -13,6 +13,10 @@ pub(crate) struct Deployment {
     pub(crate) state_machine_arn: String,
     pub(crate) bucket: String,
     pub(crate) signing_key_arn: String,
+    /// The function that takes people's answers; absent before a version that has it.
+    pub(crate) permission_function: Option<String>,
+    /// The STS endpoint by which that function finds out who answers.
+    pub(crate) sts_host: Option<String>,
 }
 
 /// The AWS configuration: profile, Region and endpoint as everywhere else.

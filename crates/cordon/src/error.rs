@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use aws_smithy_types::error::display::DisplayErrorContext;
+use incident::CaseId;
+use incident::permission::StatementError;
 use incident::text::bounded;
 
 use crate::exit;
@@ -72,6 +74,61 @@ pub enum Error {
     /// Nothing there.
     #[error("there is no object of the case {0}: is it the right account, Region and bucket?")]
     Empty(String),
+    /// There is nothing to stop.
+    #[error("the execution of the case {case} is {status}, so that there is nothing to stop; see `cordon show {case}`")]
+    NotRunning {
+        /// The case.
+        case: CaseId,
+        /// How its execution stands.
+        status: &'static str,
+    },
+    /// A second response would only join the first.
+    #[error("the case {0} is still open, and a second response would only join it: `cordon watch {0}`, or `cordon stop {0}`")]
+    StillOpen(CaseId),
+    /// There is nothing to decide about yet.
+    #[error(
+        "the evidence of the case {0} is not sealed yet: nobody is asked before it is; `cordon watch {0}` says how far it is"
+    )]
+    NotSealed(CaseId),
+    /// What a person said says nothing.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    /// Evidence is missing that nobody waived.
+    #[error("the evidence is not complete: waive what is missing by its name, with the command above, or deny")]
+    NotWaived,
+    /// What was waived is there.
+    #[error("`{0}` is not missing from the evidence: only what is missing can be waived, by its exact name")]
+    NotMissing(String),
+    /// The answer could not be signed.
+    #[error("the answer cannot be signed: {why}; {todo}")]
+    Unsigned {
+        /// Why.
+        why: String,
+        /// What to do.
+        todo: &'static str,
+    },
+    /// The function says no.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The function failed.
+    #[error("the function that takes answers failed ({error}): {message}; try again, an answer counts once")]
+    Function {
+        /// The error's name.
+        error: String,
+        /// What it said.
+        message: String,
+    },
+    /// A folder is there already.
+    #[error("{} is not an empty folder, and nothing is overwritten: name another", .0.display())]
+    Exists(PathBuf),
+    /// A file of an export cannot be written.
+    #[error("{} cannot be written: {why}; what had come of it is removed, begin again with another folder", path.display())]
+    Unsaved {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
 }
 
 impl Error {
@@ -95,8 +152,27 @@ impl Error {
     /// The exit status.
     pub fn exit(&self) -> u8 {
         match self {
-            Self::Event(_) | Self::NoKey | Self::NoCase(_) | Self::Unreadable { .. } | Self::Unwritable { .. } => exit::USAGE,
-            Self::Aws { .. } | Self::Capture { .. } | Self::Deployment { .. } | Self::Key(_) | Self::Empty(_) => exit::FAILED,
+            Self::Event(_)
+            | Self::NoKey
+            | Self::NoCase(_)
+            | Self::Unreadable { .. }
+            | Self::Unwritable { .. }
+            | Self::Statement(_)
+            | Self::Exists(_) => exit::USAGE,
+            Self::Aws { .. }
+            | Self::Capture { .. }
+            | Self::Deployment { .. }
+            | Self::Key(_)
+            | Self::Empty(_)
+            | Self::NotSealed(_)
+            | Self::NotRunning { .. }
+            | Self::StillOpen(_)
+            | Self::NotWaived
+            | Self::NotMissing(_)
+            | Self::Unsigned { .. }
+            | Self::Refused(_)
+            | Self::Function { .. }
+            | Self::Unsaved { .. } => exit::FAILED,
         }
     }
 }

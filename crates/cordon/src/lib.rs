@@ -1,17 +1,29 @@
-//! The operator's command line: start a response, follow it, and check a case.
+//! The operator's command line: start a response, follow it, decide about its end, and check a case.
 //!
 //! INVARIANT: what is printed of findings and errors has no control characters, so that nothing from outside can move a
 //! terminal's cursor or hide a line.
 
+mod answer;
+mod bucket;
 mod case;
+mod completions;
 mod deployment;
 mod digests;
 mod error;
+mod export;
 mod key;
+mod list;
 mod output;
+mod proof;
+mod replay;
 mod respond;
+mod shell;
+mod show;
+mod stop;
 mod symbols;
 mod verify;
+mod watch;
+mod words;
 
 use std::path::PathBuf;
 
@@ -58,10 +70,28 @@ pub struct Arguments {
 enum Command {
     /// Contain and preserve an instance: by its id, or by the event of a detector.
     Respond(Respond),
+    /// The cases, the newest first.
+    List(List),
+    /// What is known of a case: the target, what was done, what is missing, what to do.
+    Show(Show),
+    /// Follow a case: how far each stage is, and how long it may still take.
+    Watch(Watch),
+    /// Start the response to a case's finding once more, as a new case.
+    Replay(Replay),
+    /// End a case's waits, keep its target contained, and close it.
+    Stop(Stop),
+    /// Allow that a case's target is terminated.
+    Approve(Approve),
+    /// Forbid that a case's target is terminated: it stays in quarantine.
+    Deny(Deny),
     /// Check every object, both signatures and the custody chain of a case.
     Verify(Verify),
+    /// Download a case into a folder, checked as it arrives, with the public key beside it.
+    Export(Export),
     /// Make the symbol file by which volatility3 reads a case's memory image.
     Symbols(Symbols),
+    /// Print the completions for a shell.
+    Completions(Completions),
 }
 
 #[derive(Debug, Args)]
@@ -104,12 +134,100 @@ struct Symbols {
     output: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct List {
+    /// Open cases only.
+    #[arg(long)]
+    open: bool,
+    /// The most cases to print.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    limit: u16,
+}
+
+#[derive(Debug, Args)]
+struct Show {
+    /// The case.
+    case: incident::CaseId,
+}
+
+#[derive(Debug, Args)]
+struct Watch {
+    /// The case.
+    case: incident::CaseId,
+    /// Print how it stands once, and end.
+    #[arg(long)]
+    once: bool,
+}
+
+#[derive(Debug, Args)]
+struct Replay {
+    /// The case whose finding is responded to once more.
+    case: incident::CaseId,
+    /// Follow the new incident to its end.
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Debug, Args)]
+struct Stop {
+    /// The case.
+    case: incident::CaseId,
+    /// Why, for the record.
+    #[arg(long)]
+    because: String,
+}
+
+#[derive(Debug, Args)]
+struct Approve {
+    /// The case.
+    case: incident::CaseId,
+    /// An item that is missing from the evidence and can be done without, by its name; repeat it for each.
+    #[arg(long, value_name = "ITEM", requires = "because")]
+    waive: Vec<String>,
+    /// Why; needed where something is waived.
+    #[arg(long)]
+    because: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Deny {
+    /// The case.
+    case: incident::CaseId,
+    /// Why, for the record.
+    #[arg(long)]
+    because: String,
+}
+
+#[derive(Debug, Args)]
+struct Export {
+    /// The case.
+    case: incident::CaseId,
+    /// The folder to make; it must not exist, or be empty.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Completions {
+    /// The shell.
+    shell: clap_complete::Shell,
+}
+
 /// Runs a command; gives the exit status.
 pub async fn run(arguments: Arguments) -> u8 {
     let result = match &arguments.command {
         Command::Respond(respond) => Box::pin(respond::run(&arguments, respond)).await,
+        Command::List(list) => Box::pin(list::run(&arguments, list)).await,
+        Command::Show(show) => Box::pin(show::run(&arguments, show)).await,
+        Command::Watch(watch) => Box::pin(watch::run(&arguments, watch)).await,
+        Command::Replay(replay) => Box::pin(replay::run(&arguments, replay)).await,
+        Command::Stop(stop) => Box::pin(stop::run(&arguments, stop)).await,
+        Command::Approve(approve) => Box::pin(answer::approve(&arguments, approve)).await,
+        Command::Deny(deny) => Box::pin(answer::deny(&arguments, deny)).await,
         Command::Verify(verify) => Box::pin(verify::run(&arguments, verify)).await,
+        Command::Export(export) => Box::pin(export::run(&arguments, export)).await,
         Command::Symbols(symbols) => Box::pin(symbols::run(&arguments, symbols)).await,
+        Command::Completions(completions) => completions::run(completions),
     };
     result.unwrap_or_else(|error| {
         output::complain(&error);

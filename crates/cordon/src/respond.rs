@@ -33,18 +33,22 @@ pub(crate) async fn run(arguments: &Arguments, given: &Respond) -> Result<u8, Er
     };
     let config = deployment::aws(arguments).await;
     let found = deployment::find(arguments, &config).await?;
-    let sfn = Client::new(&config);
+    Box::pin(start(arguments, &Client::new(&config), &found.state_machine_arn, &input.to_string(), given.wait)).await
+}
+
+/// Starts an execution of `machine` with `input`, and follows it to its end if it is to wait.
+pub(crate) async fn start(arguments: &Arguments, sfn: &Client, machine: &str, input: &str, wait: bool) -> Result<u8, Error> {
     // No name: a second start is an execution of its own, and the claim on the target makes one case of both.
-    let start = sfn.start_execution().state_machine_arn(&found.state_machine_arn).input(input.to_string());
+    let start = sfn.start_execution().state_machine_arn(machine).input(input);
     let execution = start.send().await.map_err(Error::aws("states:StartExecution"))?.execution_arn;
-    if !given.wait {
+    if !wait {
         say(&if arguments.json { json!({"executionArn": execution}).to_string() } else { format!("started {execution}") });
         return Ok(exit::OK);
     }
     if !arguments.json {
         say(&format!("started {execution}"));
     }
-    let end = Box::pin(follow(&sfn, &execution, arguments.json)).await?;
+    let end = Box::pin(follow(sfn, &execution, arguments.json)).await?;
     if arguments.json {
         say(&json!({"executionArn": execution, "status": end.status, "output": end.output, "cause": end.cause}).to_string());
     } else {
