@@ -2,24 +2,29 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test cloud lint build unit journeys cloud-test bench lab diagram clean
+.PHONY: help demo test cloud lint build unit journeys cloud-test deploy-test deploy undeploy bench bench-latency bench-lambda lab diagram clean
 
 PYTHON ?= python3
 VENV   := .venv
 LINT   := .venv-lint
+DEPLOY := .venv-deploy
 CARGO  ?= cargo
+# What the local cloud's policy does with a target at the end: quarantine, ask or terminate.
+DISPOSITION ?= quarantine
+# Which build the benchmarks measure. A release build is not made here: it takes very long.
+PROFILE ?= debug
 export CARGO_TERM_PROGRESS_WHEN ?= never
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: build $(VENV)/ready ## run a whole incident on the local cloud and show its report
-	@$(VENV)/bin/python tests/demo.py
+demo: build $(VENV)/ready ## run a whole incident on the local cloud and show its report (DISPOSITION=ask: up to its permitted end)
+	@DISPOSITION=$(DISPOSITION) $(VENV)/bin/python tests/demo.py
 
-test: lint unit cloud-test journeys ## everything that must pass
+test: lint unit cloud-test deploy-test journeys ## everything that must pass
 
 cloud: build $(VENV)/ready ## run the local cloud in the foreground, deployed, with targets; writes target/cloud/cloud.json
-	@exec env PYTHONPATH=tests $(VENV)/bin/python -m cloud --dir target/cloud --binaries target/debug
+	@exec env PYTHONPATH=tests $(VENV)/bin/python -m cloud --dir target/cloud --binaries target/debug --parameter 'Policy={"disposition":"$(DISPOSITION)"}'
 
 lint: lint-infra ## formatting, clippy, and the template, definition and dependency checks
 	@echo "== formatting"
@@ -42,14 +47,30 @@ unit: build ## the tests that need no local cloud
 	@$(CARGO) test --quiet --workspace --test definition --test wiring --test documents
 
 cloud-test: build $(VENV)/ready ## the local cloud is as strict as AWS
-	@PYTHONPATH=tests $(VENV)/bin/python -m pytest -q tests/cloud
+	@PYTHONPATH=tests $(VENV)/bin/python -m pytest -q tests/cloud tests/perf
 
 journeys: build $(VENV)/ready ## whole incidents with the real binaries
 	@$(CARGO) test --workspace --test journeys
 
-bench: ## how fast the collector is, against avml with an upload, and against hashing alone (the release build takes a minute)
+bench: bench-latency bench-lambda ## all benchmarks; and the collector, against avml with an upload, and against hashing alone (the release build takes a minute)
 	@$(CARGO) build --quiet --release -p collector -p collector-bench
 	@target/release/collector-bench
+
+bench-latency: $(if $(filter debug,$(PROFILE)),build) $(VENV)/ready ## from a finding to the last interface cut, beside a boto3 program; and what a case costs
+	@PYTHONPATH=tests $(VENV)/bin/python -m perf.latency --binaries target/$(PROFILE)
+	@PYTHONPATH=tests $(VENV)/bin/python -m perf.cost --binaries target/$(PROFILE)
+
+bench-lambda: $(if $(filter debug,$(PROFILE)),build) $(VENV)/ready ## what each function's binary takes (PROFILE=release measures release builds that exist)
+	@PYTHONPATH=tests $(VENV)/bin/python -m perf.functions --profile $(PROFILE)
+
+deploy: $(DEPLOY)/ready ## build Cordon and deploy it to the AWS account and Region of the environment (docs/operate.md)
+	@infra/deploy.sh $(DEPLOY)
+
+undeploy: $(DEPLOY)/ready ## say what evidence stays, and delete the stack
+	@infra/undeploy.sh $(DEPLOY)
+
+deploy-test: build $(VENV)/ready $(LINT)/ready ## the deployment's scripts against the local cloud
+	@PYTHONPATH=tests SAM=$(LINT)/bin/sam $(VENV)/bin/python -m pytest -q tests/deploy
 
 lab: build $(VENV)/ready ## optional: a real Linux kernel under qemu, captured by the real collector and read with volatility3
 	@$(VENV)/bin/python tests/lab/lab.py
@@ -58,7 +79,7 @@ diagram: ## write the definition's diagram into README.md
 	@UPDATE=1 $(CARGO) test --quiet --workspace --test documents
 
 clean: ## remove what was built and installed here
-	@rm -rf target $(VENV) $(LINT)
+	@rm -rf target $(VENV) $(LINT) $(DEPLOY)
 
 $(VENV)/ready: tests/cloud/requirements.txt
 	@echo "== Python environment of the local cloud"
@@ -71,4 +92,11 @@ $(LINT)/ready: infra/requirements.txt
 	@echo "== Python environment of the lint tools"
 	@rm -rf $(LINT) && $(PYTHON) -m venv $(LINT)
 	@$(LINT)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+$(DEPLOY)/ready: infra/deploy/requirements.txt
+	@echo "== Python environment of the deployment"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (PYTHON=... names another)"; exit 1; }
+	@rm -rf $(DEPLOY) && $(PYTHON) -m venv $(DEPLOY)
+	@$(DEPLOY)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@

@@ -1,13 +1,15 @@
 """A whole incident on the local cloud, as a person would watch it.
 
 Starts the local cloud, sends the event that GuardDuty would send, follows the execution, downloads the case, and lets
-`cordon verify` check it without AWS. Exits 0 only if the incident went as planned and its case verifies.
+`cordon verify` check it without AWS. With DISPOSITION=ask a second person is asked whether the target may be terminated, and
+approves. Exits 0 only if the incident went as planned and its case verifies.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+import os
 import shutil
 import subprocess
 import sys
@@ -23,15 +25,19 @@ FOLDER = ROOT / "target" / "demo"
 BINARIES = ROOT / "target" / "debug"
 PATIENCE_SECONDS = 110
 MEMORY_MIB = 256
+DISPOSITION = os.environ.get("DISPOSITION") or "quarantine"
 
 
 def main() -> int:
+    if DISPOSITION not in ("quarantine", "ask", "terminate"):
+        sys.exit(f"DISPOSITION is quarantine, ask or terminate, not {DISPOSITION}")
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
     say("starting the local cloud and deploying infra/template.yaml in it")
     with (FOLDER / "cloud.log").open("w") as log:
         cloud = subprocess.Popen(
-            [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(FOLDER), "--binaries", str(BINARIES), "--wait-scale", "0.1", "--snapshot-seconds", "4", "--memory-mib", str(MEMORY_MIB)],
+            [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(FOLDER), "--binaries", str(BINARIES), "--wait-scale", "0.1", "--snapshot-seconds", "4", "--memory-mib", str(MEMORY_MIB),
+             "--parameter", "Policy=" + json.dumps({"schema": "cordon.policy.v1", "disposition": DISPOSITION})],
             cwd=ROOT, env={"PYTHONPATH": str(ROOT / "tests"), "PATH": "/usr/bin:/bin"}, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT,
         )
     try:
@@ -88,6 +94,10 @@ def incident(cloud: Cloud) -> int:
     verified = subprocess.run(command, check=False).returncode
     print()
     found = memory(folder, instance)
+    if DISPOSITION != "quarantine":
+        state = cloud.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["State"]["Name"]
+        say(f"EC2 says of {instance}: {state}")
+        found = found and state in ("shutting-down", "terminated")
     return 0 if found and ended["status"] == "SUCCEEDED" and json.loads(ended["output"]).get("asPlanned") and verified == 0 else 1
 
 
@@ -95,7 +105,7 @@ def follow(cloud: Cloud, sent: float) -> dict:
     """Prints each state as it is entered, with its time since the finding, until the execution has ended."""
     sfn = cloud.client("stepfunctions")
     seen: set[str] = set()
-    execution = None
+    execution, answered = None, False
     while time.time() - sent < PATIENCE_SECONDS:
         if execution is None:
             started = sfn.list_executions(stateMachineArn=cloud.about["stateMachineArn"])["executions"]
@@ -107,11 +117,32 @@ def follow(cloud: Cloud, sent: float) -> dict:
                 if key not in seen and call.get("answeredAt"):
                     seen.add(key)
                     print(f"  {call['answeredAt'] - sent:7.2f} s  {call.get('state') or call.get('function')}", flush=True)
+            if not answered:
+                answered = answer(cloud)
             look = sfn.describe_execution(executionArn=execution)
             if look["status"] != "RUNNING":
                 return look
         time.sleep(0.1)
     sys.exit(f"the incident did not end within {PATIENCE_SECONDS} s; see {FOLDER.relative_to(ROOT)}/cloud.log")
+
+
+def answer(cloud: Cloud) -> bool:
+    """Whether people were asked; if so, a second person answers, with no right but to do that."""
+    asked = [notice for notice in cloud.ask(f"notices?account={cloud.about['accountId']}") if json.loads(json.loads(notice["message"])["default"]).get("kind") == "permission"]
+    if not asked:
+        return False
+    show(asked[0])
+    case = json.loads(json.loads(asked[0]["message"])["default"])["caseId"]
+    iam = cloud.client("iam")
+    iam.create_user(UserName="second-person")
+    policy = next(policy for page in iam.get_paginator("list_policies").paginate(Scope="Local") for policy in page["Policies"] if "ApproverPolicy" in policy["PolicyName"])
+    iam.attach_user_policy(UserName="second-person", PolicyArn=policy["Arn"])
+    key = iam.create_access_key(UserName="second-person")["AccessKey"]
+    environment = {"AWS_ENDPOINT_URL": cloud.about["endpoint"], "AWS_REGION": cloud.about["region"], "AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    print(f"\n$ cordon approve {case} --because 'nothing is missing'   # as user/second-person", flush=True)
+    subprocess.run([str(BINARIES / "cordon"), "approve", case, "--because", "nothing is missing"], env=environment, check=True)
+    print(flush=True)
+    return True
 
 
 def round_trips(cloud: Cloud, sent: float) -> None:
@@ -137,10 +168,13 @@ def round_trips(cloud: Cloud, sent: float) -> None:
 
 def told(cloud: Cloud) -> None:
     for notice in cloud.ask(f"notices?account={cloud.about['accountId']}"):
-        message = json.loads(notice["message"])
-        say(f"people were told: {notice['subject']}")
-        for line in message.get("email", "").splitlines():
-            print(f"      {line}")
+        show(notice)
+
+
+def show(notice: dict) -> None:
+    say(f"people were told: {notice['subject']}")
+    for line in json.loads(notice["message"]).get("email", "").splitlines():
+        print(f"      {line}")
 
 
 def memory(folder: Path, instance: str) -> bool:

@@ -17,7 +17,7 @@ import ministack.app as app
 import ministack.services.sns as sns
 from ministack.core import responses
 
-from . import agents, calls, faults, sessions, snapshots, targets
+from . import agents, calls, faults, people, sessions, snapshots, stepfunctions, targets
 from .patching import replace
 
 # The first account is the one of `cloud.json`; each further one is a world of its own.
@@ -67,6 +67,10 @@ class Admin:
                 return _send(account, body)
             case "snapshots":
                 return snapshots.behave(account, body.get("seconds"), body.get("rules"))
+            case "patience":
+                return stepfunctions.wait_for_people(account, body.get("seconds"))
+            case "person":
+                return people.credentials(self._endpoint, account, body.get("user"), body.get("role"), body.get("session", "somebody"), body.get("everything", False))
             case "guest":
                 return _guest(account, body)
             case "credentials":

@@ -70,7 +70,7 @@ _CHECKS: dict[str, dict[str, Look]] = {
     },
     "AWS::Logs::LogGroup": {"RetentionInDays": lambda c, g: bool(c("logs").describe_log_groups(logGroupNamePrefix=g)["logGroups"][0].get("retentionInDays"))},
     "AWS::CloudWatch::Alarm": {"AlarmActions": lambda c, a: bool(c("cloudwatch").describe_alarms(AlarmNames=[a])["MetricAlarms"][0].get("AlarmActions"))},
-    "AWS::IAM::ManagedPolicy": {"PolicyDocument": lambda c, p: "Deny" in _policy(c("iam"), p)},
+    "AWS::IAM::ManagedPolicy": {"PolicyDocument": lambda c, p: '"Statement"' in _policy(c("iam"), p)},
     "AWS::IAM::Role": {
         "MaxSessionDuration": lambda c, r: c("iam").get_role(RoleName=r)["Role"]["MaxSessionDuration"] >= 3600,
         "AssumeRolePolicyDocument": lambda c, r: bool(c("iam").get_role(RoleName=r)["Role"]["AssumeRolePolicyDocument"]["Statement"]),

@@ -47,6 +47,9 @@ def install(timeout_scale: float) -> None:
     replace(engine, "_run_execution", lambda original: _with_timeout(original, timeout_scale))
     replace(engine, "_fail_execution", lambda original: lambda execution, error, cause: original(execution, error, cause) if execution["status"] == "RUNNING" else None)
     replace(engine, "_call_lambda", _faulty)
+    replace(engine, "_invoke_with_callback", _callback)
+    for name in ("_send_task_success", "_send_task_failure"):
+        replace(engine, name, _to_those_who_wait)
     replace(lambda_svc, "_execute_function_with_config_scope", _recorded)
 
 
@@ -127,6 +130,68 @@ def _assign_at_once(original: Any) -> Any:
     return assign
 
 
+# The execution whose task is at work, and how long an account's people are waited for, where that is shortened.
+_executing: contextvars.ContextVar[Any] = contextvars.ContextVar("executing", default=None)
+_waits: dict[str, float] = {}
+_asked: dict[str, Any] = {}
+
+
+def wait_for_people(account: str, seconds: float | None) -> dict[str, Any]:
+    """How long a task of this account waits for its token, whatever its state says; None as long as that."""
+    if seconds is None:
+        _waits.pop(account, None)
+    else:
+        _waits[account] = seconds
+    return {"seconds": seconds}
+
+
+def _callback(_original: Any) -> Any:
+    """A function that fails ends its task at once; what waits ends with its execution; a wait may be shortened."""
+
+    def invoke(resource: str, given: Any, token: str, state: dict[str, Any]) -> Any:
+        if "states:::lambda:invoke" not in resource:
+            raise _ExecutionError("States.Runtime", f"{resource} is not joined to the local cloud")
+        execution, event = _executing.get(), threading.Event()
+        engine._task_tokens[token] = {"event": event, "result": None, "error": None, "heartbeat": None}
+        _asked[token] = execution
+        try:
+            engine._call_lambda(engine._resolve_lambda_function_ref(given.get("FunctionName", ""), optimized=True), _within_limit(given["Payload"]))
+            limit = state.get("TimeoutSeconds", 99_999_999)
+            patience = min(limit, _waits.get(responses.get_account_id(), limit))
+            began = time.monotonic()
+            while not event.wait(0.1):
+                _still_running(execution)
+                if time.monotonic() - began > patience:
+                    _ahead.set(_ahead.get() + limit - patience)
+                    raise _ExecutionError("States.Timeout", "")
+            told = engine._task_tokens[token]
+        finally:
+            engine._task_tokens.pop(token, None)
+            _asked.pop(token, None)
+        if told["error"]:
+            raise _ExecutionError(told["error"]["Error"], told["error"]["Cause"])
+        return _within_limit(json.loads(told["result"]))
+
+    return invoke
+
+
+def _to_those_who_wait(original: Any) -> Any:
+    """A token is good while its task waits, and its output is JSON."""
+
+    def send(data: dict[str, Any]) -> Any:
+        token = data.get("taskToken")
+        info, execution = engine._task_tokens.get(token), _asked.get(token)
+        if info is None or execution is None or execution["status"] != "RUNNING" or info["event"].is_set():
+            return engine.error_response_json("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'", 400)
+        try:
+            json.loads(data.get("output", "{}"))
+        except ValueError:
+            return engine.error_response_json("InvalidOutput", "Invalid Output: 'Invalid JSON'", 400)
+        return original(data)
+
+    return send
+
+
 def _task(original: Any, scale: float) -> Any:
     """Time-outs may be expressions; no state begins or goes on in an execution that has ended."""
 
@@ -137,7 +202,11 @@ def _task(original: Any, scale: float) -> Any:
         if _jsonata(state, context):
             fields = {k: engine._jsonata_state_field(state, k, "number", raw, context) * scale for k in ("TimeoutSeconds", "HeartbeatSeconds") if k in state}
             state = {**state, **fields}
-        output = original(state, raw, execution, context)
+        before = _executing.set(execution)
+        try:
+            output = original(state, raw, execution, context)
+        finally:
+            _executing.reset(before)
         _still_running(execution)
         _within_limit(output[0])
         return output

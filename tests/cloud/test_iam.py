@@ -194,7 +194,7 @@ def plan(account: Account, target: str) -> dict[str, Any]:
         "target": {"instanceId": instance, "account": about["accountId"], "region": about["region"], "state": "running", "interfaces": [], "volumes": [], "profile": profile, "spot": False,
                    "architecture": "x86_64", "windows": False, "memoryMib": 12, "metadata": None},
         "policy": {"from": "fallback", "problem": "none"}, "cut": {"decision": "now"}, "memory": {"decision": "skip", "because": "policy", "reason": "none"}, "credentials": {"decision": "deny"},
-        "snapshotLock": {"mode": "governance", "days": 1}, "retention": {"mode": "governance", "until": "2099-01-01T00:00:00Z"}, "disposition": "quarantine",
+        "snapshotLock": {"mode": "governance", "days": 1}, "retention": {"mode": "governance", "until": "2099-01-01T00:00:00Z"}, "disposition": {"decision": "quarantine", "reason": "text"},
         "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T05:30:00Z"}, "earlierCase": None, "risks": [],
     }
 

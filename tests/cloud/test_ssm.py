@@ -129,7 +129,7 @@ def test_a_command_is_cancelled_or_runs_out_of_time(account: Account) -> None:
 
 
 def test_an_agent_may_be_absent_lost_slow_or_lost_midway(account: Account) -> None:
-    run = Runner(account, "sleep 2; echo done")
+    run = Runner(account, "sleep 4; echo done")
     assert run.ping() == "Online"
     for behaviour, ping in (({"agent": "absent"}, None), ({"agent": "lost"}, "ConnectionLost")):
         run.guest(**behaviour)
@@ -150,7 +150,7 @@ def test_an_agent_may_be_absent_lost_slow_or_lost_midway(account: Account) -> No
     midway = run.send()
     run.until(midway, "InProgress")
     run.guest(agent="lost")
-    time.sleep(2.5)  # longer than it runs
+    time.sleep(4.5)  # longer than it runs
     assert run.look(midway)["Status"] == "InProgress", "nobody can say how it ended"
 
 

@@ -34,7 +34,7 @@ pub struct Edge<'a> {
     pub to: &'a str,
     /// What is assigned on the way.
     pub assign: Option<&'a Map<String, Value>>,
-    /// Whether it is taken because the state failed.
+    /// Whether it is taken because the state failed. People who do not answer in time are no failure.
     pub caught: bool,
     /// The condition of a Choice's rule.
     pub condition: &'a str,
@@ -104,6 +104,11 @@ impl State {
         self.body.pointer("/Arguments/Payload").and_then(Value::as_object)
     }
 
+    /// Whether a Task waits for people: until somebody sends its token back, or its time is over.
+    pub fn waits_for_people(&self) -> bool {
+        text(&self.body, "Resource").ends_with(".waitForTaskToken")
+    }
+
     /// The function that a Task calls, as the placeholder names it: `Isolate` of `${IsolateFunctionArn}`.
     pub fn function(&self) -> &str {
         let name = self.body.pointer("/Arguments/FunctionName").and_then(Value::as_str).unwrap_or_default();
@@ -125,6 +130,8 @@ impl State {
         }
         for (field, caught) in [("Choices", false), ("Catch", true)] {
             for rule in self.list(field) {
+                let silence = self.waits_for_people() && errors(rule).eq(["States.Timeout"]);
+                let caught = caught && !silence;
                 edges.push(Edge { to: text(rule, "Next"), assign: assign(rule), caught, condition: text(rule, "Condition") });
             }
         }

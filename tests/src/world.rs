@@ -243,12 +243,18 @@ impl World {
         self.ask("credentials", &json!({"instance": instance}))
     }
 
+    /// S3 for somebody with these credentials.
+    pub fn s3_as(&self, credentials: &Value) -> aws_sdk_s3::Client {
+        let text = |field: &str| credentials.get(field).and_then(Value::as_str).map(str::to_owned);
+        let (key, secret) = (text("accessKeyId").unwrap_or_default(), text("secretAccessKey").unwrap_or_default());
+        let given = Credentials::new(key, secret, text("sessionToken"), None, "taken");
+        let config = aws_sdk_s3::config::Builder::from(&self.config).credentials_provider(given).build();
+        aws_sdk_s3::Client::from_conf(config)
+    }
+
     /// Whether somebody with these credentials may list the account's buckets.
     pub async fn may_list_buckets(&self, credentials: &Value) -> bool {
-        let text = |field: &str| credentials.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let given = Credentials::new(text("accessKeyId"), text("secretAccessKey"), Some(text("sessionToken")), None, "taken");
-        let config = aws_sdk_s3::config::Builder::from(&self.config).credentials_provider(given).build();
-        match aws_sdk_s3::Client::from_conf(config).list_buckets().send().await {
+        match self.s3_as(credentials).list_buckets().send().await {
             Ok(_) => true,
             Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 403) => false,
             Err(error) => stop(&format!("buckets could be neither listed nor not: {error:?}")),
@@ -294,25 +300,44 @@ impl World {
         self.object(key).await.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
-    /// Replaces the policy of this account.
+    /// Replaces the policy of this account. Where it says nothing of the end, that is quarantine, as in every journey.
     pub async fn policy(&self, policy: &Value) {
+        let mut policy = policy.clone();
+        if let Some(fields) = policy.as_object_mut() {
+            fields.entry("disposition").or_insert_with(|| json!("quarantine"));
+        }
         let put = self.ssm.put_parameter().name("/cordon/policy").value(policy.to_string()).overwrite(true).send().await;
         if let Err(error) = put {
             stop(&format!("the policy cannot be replaced: {error:?}"));
         }
     }
 
-    /// Runs the `cordon` command in this account.
+    /// A person who may answer: `{"user": …}`, or `{"role": …, "session": …}`.
+    pub fn person(&self, who: &Value) -> Value {
+        self.ask("person", who)
+    }
+
+    /// Runs the `cordon` command in this account, with the right to do everything.
     pub fn cordon(&self, arguments: &[&str]) -> Output {
-        let run = Command::new(cloud::binaries().join("cordon"))
+        self.cordon_as(&self.deployment, arguments)
+    }
+
+    /// Runs the `cordon` command as the one whose credentials these are.
+    pub fn cordon_as(&self, who: &Value, arguments: &[&str]) -> Output {
+        let text = |field: &str| who.get(field).and_then(Value::as_str);
+        let mut command = Command::new(cloud::binaries().join("cordon"));
+        command
             .args(arguments)
             .env_clear()
             .env("AWS_ENDPOINT_URL", cloud::shared().endpoint())
             .env("AWS_REGION", "us-east-1")
-            .env("AWS_ACCESS_KEY_ID", self.text("accessKeyId"))
-            .env("AWS_SECRET_ACCESS_KEY", self.text("secretAccessKey"))
-            .stdin(std::process::Stdio::null())
-            .output();
+            .env("AWS_ACCESS_KEY_ID", text("accessKeyId").unwrap_or_default())
+            .env("AWS_SECRET_ACCESS_KEY", text("secretAccessKey").unwrap_or_default())
+            .stdin(std::process::Stdio::null());
+        if let Some(token) = text("sessionToken") {
+            command.env("AWS_SESSION_TOKEN", token);
+        }
+        let run = command.output();
         match run {
             Ok(output) => output,
             Err(error) => stop(&format!("cordon did not start: {error}")),

@@ -5,6 +5,7 @@
 pub mod aws;
 pub mod case_file;
 pub mod env;
+mod progress;
 pub mod recorder;
 mod serve;
 

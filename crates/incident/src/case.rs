@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
+use crate::permission::Decision;
+use crate::progress::Stage;
 use crate::text::key_segment;
 use crate::visit::stamp;
 
@@ -36,6 +38,8 @@ pub const CLOSING_SIGNATURE: &str = "manifest-closing.json.sig";
 pub const RECORDS: &str = "records/";
 /// The folder of the findings that joined.
 pub const FINDINGS: &str = "findings/";
+/// The folder of the answers of people: who allowed or forbade that the target is terminated.
+pub const APPROVALS: &str = "approvals/";
 
 /// The prefix of a case: `cases/<case-id>/`.
 pub fn prefix(case: &CaseId) -> String {
@@ -50,6 +54,22 @@ pub fn key(case: &CaseId, name: &str) -> String {
 /// The name of a finding that joined: ids and times of findings are hostile text, so they are made safe.
 pub fn joined_finding(finding_id: &str, updated_at: &str) -> String {
     format!("{FINDINGS}{}-{}.json", key_segment(finding_id), key_segment(updated_at))
+}
+
+/// The name of a person's answer. A person may approve once and deny once; a denial ends the question.
+pub fn approval(decision: Decision, person: &str) -> String {
+    format!("{APPROVALS}{}-{}.json", decision.name(), key_segment(person))
+}
+
+/// What the `permission` function needs to wake the execution that asks. It holds a task token, so that it is no part of the
+/// case file, and that function alone may read it.
+pub fn asking(case: &CaseId) -> String {
+    format!("permission/{case}.json")
+}
+
+/// How far a long wait has come, for those who watch. Not evidence.
+pub fn progress(case: &CaseId, stage: Stage) -> String {
+    format!("work/{case}/progress/{}.json", stage.name())
 }
 
 /// Where a joining finding is laid before Close takes it into the case: `joined/<case-id>/<finding>-<updated>.json`.

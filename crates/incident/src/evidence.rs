@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{GroupId, InterfaceId, SnapshotId, VolumeId};
-use crate::plan::LockMode;
+use crate::plan::{LockMode, TargetState};
 use crate::risk::Risk;
 
 /// What a `Catch` knows about a failure.
@@ -381,6 +381,145 @@ pub struct Sealed {
     pub complete: bool,
     /// What is.
     pub missing: Vec<Missing>,
+}
+
+/// How the target stands, as EC2 describes it: at the seal, and again before it is terminated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Standing {
+    /// Its state.
+    pub state: TargetState,
+    /// When it was launched, or started last: a stop and a start show here.
+    pub launched: Option<Timestamp>,
+    /// Its interfaces, sorted.
+    pub interfaces: Vec<InterfaceId>,
+    /// Its EBS volumes, sorted.
+    pub volumes: Vec<VolumeId>,
+}
+
+/// How the question whether the target may be terminated ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PermissionStatus {
+    /// As many people as the plan wants have approved.
+    Approved,
+    /// A person has denied it.
+    Denied,
+    /// Too few answered in time: the target stays in quarantine.
+    Silence,
+    /// Nobody could be asked.
+    NotAsked,
+}
+
+/// What `AskPermission` ended with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Permission {
+    /// The verdict.
+    pub status: PermissionStatus,
+    /// Who answered, as far as the verdict rests on them.
+    pub answers: Vec<AnswerRef>,
+    /// The failure that ended the question, where one did.
+    pub failure: Option<Failure>,
+}
+
+/// One person's answer. Whoever acts on it reads the object: this is for people to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AnswerRef {
+    /// The person ([`crate::permission::person`]).
+    pub person: String,
+    /// What was decided.
+    pub decision: crate::permission::Decision,
+    /// Why, bounded.
+    pub because: String,
+    /// The answer as it is kept.
+    pub object: ObjectRef,
+}
+
+/// How the end of the target went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TerminationStatus {
+    /// EC2 was read back as shutting it down, or as having done so.
+    Terminated,
+    /// The guard said no, and nothing was done.
+    Refused,
+    /// It was allowed, and EC2 did not do it.
+    NotTerminated,
+    /// Nobody knows: look at the instance.
+    Unknown,
+}
+
+/// What the guard has against the end of a target. A closed list: each has its test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RefusalKind {
+    /// The plan does not provide for it: the target is to stay in quarantine.
+    NotPlanned,
+    /// There is no evidence manifest, or it is not the one of this case.
+    NoManifest,
+    /// The manifest's signature does not hold.
+    ManifestForged,
+    /// An item is missing from the evidence, and not everybody who approved waived it by name.
+    EvidenceMissing,
+    /// A snapshot is not completed, or gone.
+    SnapshotNotCompleted,
+    /// A snapshot, or an object of the case, is not locked as planned.
+    EvidenceUnlocked,
+    /// An object of the case is not what was sealed.
+    EvidenceChanged,
+    /// The target is not as it was when the evidence was sealed: a new volume or interface, stopped, started.
+    TargetChanged,
+    /// Nobody but Cordon could read the target as sealed.
+    TargetUnknown,
+    /// The target is protected: by a tag of the policy, or against termination by somebody else.
+    Protected,
+    /// Too few people have approved.
+    ApprovalMissing,
+    /// An approval is for another manifest or another case.
+    ApprovalStale,
+    /// An approval was written by something else, twice, or says what STS did not.
+    ApprovalForged,
+    /// Two approvals are of one person.
+    ApprovedTwiceByOne,
+    /// A person has denied it.
+    Denied,
+    /// Another case of this target is open, or this one is not.
+    OtherCaseOpen,
+}
+
+/// One thing that the guard has against the end of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Refusal {
+    /// What kind.
+    pub kind: RefusalKind,
+    /// What it is about: an item, an id, a person; empty for the case as a whole.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// What was found and what to do, in one sentence.
+    pub reason: String,
+}
+
+/// What Terminate did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Termination {
+    /// The verdict.
+    pub status: TerminationStatus,
+    /// By whose word: the people who approved, or `policy` and its version; empty where it was refused.
+    pub by: Vec<String>,
+    /// EC2's state of the instance as read back; empty where it was not.
+    pub state: String,
+    /// When it was read back.
+    pub read_back_at: Option<Timestamp>,
+    /// What the guard had against it.
+    pub refusals: Vec<Refusal>,
+    /// What could not be done, one sentence each.
+    pub reasons: Vec<String>,
+    /// The failure that ended the step, where one did.
+    pub failure: Option<Failure>,
 }
 
 /// What Close made.

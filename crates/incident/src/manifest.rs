@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missing, ObjectRef, SnapshotLook, Taken};
+use crate::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missing, ObjectRef, SnapshotLook, Standing, Taken};
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::plan::Retention;
 use crate::risk::Risk;
@@ -118,6 +118,9 @@ pub struct EvidenceManifest {
     pub complete: bool,
     /// What is missing, by name.
     pub missing: Vec<Missing>,
+    /// How the target stood; absent where nobody could look.
+    #[serde(default)]
+    pub target: Option<Standing>,
     /// How contained the target was.
     pub containment: Option<Containment>,
     /// Whether its role sessions were denied.

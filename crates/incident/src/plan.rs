@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CaseId, ExecutionArn, GroupId, InstanceId, InterfaceId, PrefixListId, VolumeId, VpcId};
+use crate::policy::ProtectedTag;
 use crate::risk::Risk;
 
 /// Who said that something is wrong.
@@ -298,11 +299,41 @@ pub struct Retention {
 }
 
 /// What happens to the target at the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Disposition {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "camelCase", deny_unknown_fields)]
+pub enum DispositionPlan {
     /// It stays, contained, until a person decides.
-    Quarantine,
+    #[serde(rename_all = "camelCase")]
+    Quarantine {
+        /// Why, in one sentence.
+        reason: String,
+    },
+    /// People are asked whether it may be terminated.
+    Ask(Terms),
+    /// The policy's standing permission to terminate it: void when anything is missing, and then people are asked.
+    Terminate(Terms),
+}
+
+impl DispositionPlan {
+    /// Under what terms it may be terminated; absent where it may not be.
+    pub const fn terms(&self) -> Option<&Terms> {
+        match self {
+            Self::Quarantine { .. } => None,
+            Self::Ask(terms) | Self::Terminate(terms) => Some(terms),
+        }
+    }
+}
+
+/// Under what terms the target may be terminated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Terms {
+    /// How many people must approve (1 to 5).
+    pub persons: u8,
+    /// For how long they are asked, in seconds; after that the target stays in quarantine.
+    pub wait_seconds: u32,
+    /// The policy's protected tags: a target that has one of them by then is not terminated.
+    pub protected_tags: Vec<ProtectedTag>,
 }
 
 /// When each wait gives up.
@@ -344,7 +375,7 @@ pub struct Plan {
     /// How to lock the case file.
     pub retention: Retention,
     /// What to do with the target at the end.
-    pub disposition: Disposition,
+    pub disposition: DispositionPlan,
     /// When to give up waiting.
     pub deadlines: Deadlines,
     /// The case whose `before.json` release needs, where the target already wore our groups.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{Disposition, LockMode};
+use crate::plan::LockMode;
 use crate::text::bounded;
 
 /// What may be done without a person. A field that is absent has its default; an unknown one is refused.
@@ -23,6 +23,8 @@ pub struct Policy {
     pub fan_out: u16,
     /// What happens to the target at the end.
     pub disposition: Disposition,
+    /// How people are asked whether a target may be terminated.
+    pub permission: Permission,
     /// The snapshots' lock and deadline.
     pub snapshots: Snapshots,
     /// The capture of memory.
@@ -35,6 +37,28 @@ pub struct Policy {
     pub security_hub: SecurityHubPolicy,
     /// Drills.
     pub drills: Drills,
+}
+
+/// What happens to a target at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Disposition {
+    /// It stays, contained.
+    Quarantine,
+    /// People are asked whether it may be terminated; silence means quarantine.
+    Ask,
+    /// It is terminated without a question, if nothing at all is missing from its evidence.
+    Terminate,
+}
+
+/// How people are asked whether a target may be terminated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Permission {
+    /// How many people must approve (1 to 5). A role is one person, whoever takes it on.
+    pub persons: u8,
+    /// For how many hours (1 to 72) they are asked.
+    pub wait_hours: u16,
 }
 
 /// Types by glob (`*` and `?`). What is denied is denied, whatever is allowed.
@@ -133,7 +157,8 @@ impl Default for Policy {
             protected_tags: Vec::new(),
             brake: Brake::default(),
             fan_out: 10,
-            disposition: Disposition::Quarantine,
+            disposition: Disposition::Ask,
+            permission: Permission::default(),
             snapshots: Snapshots::default(),
             memory: Memory::default(),
             credentials: Credentials::default(),
@@ -153,6 +178,12 @@ impl Default for Types {
 impl Default for Brake {
     fn default() -> Self {
         Self { targets_per_hour: 10, group_share: 0.5 }
+    }
+}
+
+impl Default for Permission {
+    fn default() -> Self {
+        Self { persons: 1, wait_hours: 24 }
     }
 }
 
@@ -186,6 +217,10 @@ impl Default for SecurityHubPolicy {
     }
 }
 
+/// The parts that must be JSON objects.
+const SECTIONS: [&str; 10] =
+    ["", "/types", "/brake", "/permission", "/snapshots", "/memory", "/credentials", "/evidence", "/securityHub", "/drills"];
+
 /// Why a policy is refused, with the field's path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy's field `{path}` {reason}")]
@@ -208,7 +243,7 @@ impl Policy {
         };
         let value: serde_json::Value = serde_json::from_str(text).map_err(|e| error(".", &e))?;
         // serde would take a list for a structure, field by field.
-        for section in ["", "/types", "/brake", "/snapshots", "/memory", "/credentials", "/evidence", "/securityHub", "/drills"] {
+        for section in SECTIONS {
             if value.pointer(section).is_some_and(|value| !value.is_object()) {
                 let path = if section.is_empty() { "." } else { section.trim_start_matches('/') };
                 return Err(PolicyError { path: path.to_owned(), reason: "must be a JSON object".to_owned() });
@@ -230,11 +265,15 @@ impl Policy {
         let share = self.brake.group_share;
         range(share > 0.0 && share <= 1.0, "brake.groupShare", "must be above 0 and at most 1")?;
         range((1..=50).contains(&self.fan_out), "fanOut", "must be from 1 to 50")?;
+        range((1..=5).contains(&self.permission.persons), "permission.persons", "must be from 1 to 5")?;
+        range((1..=72).contains(&self.permission.wait_hours), "permission.waitHours", "must be from 1 to 72")?;
         range((1..=36_500).contains(&self.snapshots.lock_days), "snapshots.lockDays", "must be from 1 to 36500")?;
         range((1..=72).contains(&self.snapshots.deadline_hours), "snapshots.deadlineHours", "must be from 1 to 72")?;
         range((5..=720).contains(&self.memory.deadline_minutes), "memory.deadlineMinutes", "must be from 5 to 720")?;
         range((1..=36_500).contains(&self.evidence.days), "evidence.days", "must be from 1 to 36500")?;
         let tags: Vec<String> = self.protected_tags.iter().map(|tag| tag.key.clone()).collect();
+        let long = self.protected_tags.iter().position(|tag| tag.value.as_ref().is_some_and(|value| value.chars().count() > 256));
+        range(long.is_none(), &format!("protectedTags[{}].value", long.unwrap_or_default()), "must have at most 256 characters")?;
         let lists = [
             ("types.allow", &self.types.allow),
             ("types.deny", &self.types.deny),
@@ -253,7 +292,8 @@ impl Policy {
     /// What holds where there is no policy that can be read: contain, preserve, quarantine. The plan's `PolicySource`
     /// carries `problem`, so that people are told.
     pub fn fallback(problem: &str) -> (Self, crate::plan::PolicySource) {
-        (Self::default(), crate::plan::PolicySource::Fallback { problem: bounded(problem, 400) })
+        let policy = Self { disposition: Disposition::Quarantine, ..Self::default() };
+        (policy, crate::plan::PolicySource::Fallback { problem: bounded(problem, 400) })
     }
 
     /// Whether a finding of this type may act.
@@ -320,7 +360,11 @@ mod tests {
             (r#"{"memory":[true,240]}"#, "memory"),
             (r#"{"credentials":{"deny":0}}"#, "credentials.deny"),
             (r#"{"types":{"deny":[""]}}"#, "types.deny[0]"),
-            (r#"{"disposition":"terminate"}"#, "disposition"),
+            (r#"{"disposition":"destroy"}"#, "disposition"),
+            (r#"{"permission":{"persons":0}}"#, "permission.persons"),
+            (r#"{"permission":{"persons":6}}"#, "permission.persons"),
+            (r#"{"permission":{"waitHours":73}}"#, "permission.waitHours"),
+            (r#"{"permission":[1,24]}"#, "permission"),
             (r#"{"schema":"v2"}"#, "schema"),
             (r#"{"brake":[]}"#, "brake"),
         ];

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::ending;
 use crate::evidence::{
     Capture, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, Failure, InterfaceStatus, Lockdown, Missing,
-    Sealed,
+    Permission, Sealed, Termination,
 };
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::manifest::SealedSnapshot;
@@ -51,6 +52,10 @@ pub struct Report {
     pub memory: Option<Capture>,
     /// Whether anything of it was still open.
     pub lockdown: Option<Lockdown>,
+    /// How the question ended whether it may be terminated; absent where nobody was to be asked.
+    pub permission: Option<Permission>,
+    /// How its end went; absent where it was not to be.
+    pub termination: Option<Termination>,
     /// The snapshots.
     pub snapshots: Vec<SealedSnapshot>,
     /// What is missing from the evidence.
@@ -125,7 +130,11 @@ pub fn actions(records: &[Record]) -> Vec<Action> {
 /// What a person must do now, the most urgent first.
 pub fn todo(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, failure: Option<&Failure>) -> Vec<String> {
     let target = plan.map_or_else(|| "the target".to_owned(), |plan| plan.target.instance_id.to_string());
-    let mut all = Vec::new();
+    if said.terminated() {
+        let credentials = plan.and_then(|plan| credentials(plan, said, &target));
+        return credentials.into_iter().chain(failure.map(find_out)).map(|line| bounded(&line, 400)).collect();
+    }
+    let mut all: Vec<String> = ending::todo(said, &target).into_iter().collect();
     let status = said.containment.map(|containment| containment.status);
     match status {
         Some(ContainmentStatus::Contained | ContainmentStatus::NothingToCut) => {}
@@ -148,9 +157,7 @@ pub fn todo(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, failur
     if let Some(plan) = plan {
         all.extend(open(plan, said, &target));
     }
-    if let Some(failure) = failure {
-        all.push(format!("find out why {} failed ({}): {}", failure.state, failure.error, failure.cause));
-    }
+    all.extend(failure.map(find_out));
     if let Some(plan) = plan.filter(|plan| plan.target.state.is_alive())
         && said::uncaptured(plan, said.memory).is_some()
     {
@@ -171,6 +178,10 @@ pub fn todo(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, failur
     all.iter().map(|line| bounded(line, 400)).collect()
 }
 
+fn find_out(failure: &Failure) -> String {
+    format!("find out why {} failed ({}): {}", failure.state, failure.error, failure.cause)
+}
+
 /// What lock-down and the denial of credentials left open.
 fn open(plan: &Plan, said: Said<'_>, target: &str) -> Vec<String> {
     let mut all = Vec::new();
@@ -184,22 +195,26 @@ fn open(plan: &Plan, said: Said<'_>, target: &str) -> Vec<String> {
             all.push(format!("switch the instance metadata of {target} off by hand: it was not read back as off"));
         }
     }
-    if said::undenied(plan, said.denial).is_some() {
-        let role = said.denial.and_then(|denial| denial.role.clone()).unwrap_or_else(|| format!("the role of {target}"));
-        all.push(match said.denial.map(|denial| (denial.status, denial.scope)) {
-            Some((DenialStatus::Denied, DenialScope::AllButSystemsManager)) => {
-                format!("revoke the sessions of {role} by hand: they may still do what Systems Manager's agent needs")
-            }
-            Some((DenialStatus::Denied | DenialStatus::NothingToDeny | DenialStatus::Withheld, _)) => {
-                format!("look at the policies and sessions of {role}: the denial did not end well")
-            }
-            Some((DenialStatus::NotDenied, _)) => {
-                format!("revoke the sessions of {role} by hand: they are still good, also those taken from the target")
-            }
-            Some((DenialStatus::Unknown, _)) | None => {
-                format!("revoke the sessions of {role} by hand: nobody knows whether they are denied")
-            }
-        });
-    }
+    all.extend(credentials(plan, said, target));
     all
+}
+
+/// What the denial of credentials left open.
+fn credentials(plan: &Plan, said: Said<'_>, target: &str) -> Option<String> {
+    said::undenied(plan, said.denial)?;
+    let role = said.denial.and_then(|denial| denial.role.clone()).unwrap_or_else(|| format!("the role of {target}"));
+    Some(match said.denial.map(|denial| (denial.status, denial.scope)) {
+        Some((DenialStatus::Denied, DenialScope::AllButSystemsManager)) => {
+            format!("revoke the sessions of {role} by hand: they may still do what Systems Manager's agent needs")
+        }
+        Some((DenialStatus::Denied | DenialStatus::NothingToDeny | DenialStatus::Withheld, _)) => {
+            format!("look at the policies and sessions of {role}: the denial did not end well")
+        }
+        Some((DenialStatus::NotDenied, _)) => {
+            format!("revoke the sessions of {role} by hand: they are still good, also those taken from the target")
+        }
+        Some((DenialStatus::Unknown, _)) | None => {
+            format!("revoke the sessions of {role} by hand: nobody knows whether they are denied")
+        }
+    })
 }

@@ -6,7 +6,7 @@
 
 use crate::evidence::{
     Capture, CaptureStatus, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, InterfaceOutcome, InterfaceStatus,
-    Lockdown, LockdownStatus, Missing,
+    Lockdown, LockdownStatus, Missing, Permission, Termination,
 };
 use crate::plan::{Cut, DenialPlan, MemoryPlan, Plan, SkipReason};
 use crate::risk::{Risk, RiskKind, merged};
@@ -23,6 +23,10 @@ pub struct Said<'a> {
     pub memory: Option<&'a Capture>,
     /// Whether anything of it is still open.
     pub lockdown: Option<&'a Lockdown>,
+    /// How the question ended whether it may be terminated.
+    pub permission: Option<&'a Permission>,
+    /// How its end went.
+    pub termination: Option<&'a Termination>,
 }
 
 impl Said<'_> {
@@ -69,7 +73,23 @@ pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
         });
         all = later(all, &lockdown.risks);
     }
+    if said.terminated() {
+        all = outliving(all);
+    }
     all
+}
+
+/// What remains of a target that is no more: what was taken from it, and what was not.
+fn outliving(all: Vec<Risk>) -> Vec<Risk> {
+    all.into_iter()
+        .filter_map(|risk| match risk.kind {
+            RiskKind::RoleCredentials | RiskKind::EvidenceNotLocked | RiskKind::BrakeNotCounted => Some(risk),
+            RiskKind::MemoryNotCaptured => {
+                Some(Risk::new(risk.kind, risk.subject, "its memory was not, or not wholly, captured, and is lost"))
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 /// With what a step found: what it names exactly replaces what was said before of the target as a whole.
@@ -188,7 +208,7 @@ mod tests {
             "policy": {"from": "parameter", "name": "p", "version": 1}, "cut": {"decision": "now"},
             "memory": {"decision": "capture", "path": null}, "credentials": {"decision": "deny"},
             "snapshotLock": {"mode": "governance", "days": 30},
-            "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"}, "disposition": "quarantine",
+            "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"}, "disposition": {"decision": "quarantine", "reason": "text"},
             "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"}, "earlierCase": null,
             "risks": [risk("roleCredentials"), risk("instanceMetadata"), risk("memoryNotCaptured"), risk("vpcResolver")]});
         change(&mut plan);
@@ -268,7 +288,7 @@ mod tests {
         let denied = denial("denied", "all", &stated("roleCredentials", "arn:aws:iam::1:role/r"));
         let locked = lockdown("lockedDown", true, &stated("s3Path", ""));
         let contained = containment();
-        let said = Said { containment: Some(&contained), denial: Some(&denied), lockdown: Some(&locked), memory: None };
+        let said = Said { containment: Some(&contained), denial: Some(&denied), lockdown: Some(&locked), ..Said::default() };
         let plan = plan(|_| ());
         let found: Vec<(RiskKind, String)> = risks(Some(&plan), said).into_iter().map(|risk| (risk.kind, risk.advice)).collect();
         let planned = |kind, name: &str| (kind, format!("{name}, as planned"));

@@ -165,6 +165,7 @@ fn sealed() -> Case {
         sealed_at: at(),
         complete: true,
         missing: Vec::new(),
+        target: None,
         containment: None,
         denial: None,
         memory: None,

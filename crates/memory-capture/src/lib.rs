@@ -32,6 +32,7 @@ use handler::{AwsError, CaseFile, Fatal, Recorder, Store, StoreError, env};
 use incident::capture::Progress;
 use incident::evidence::{Capture, CaptureStatus};
 use incident::plan::{MemoryPlan, Plan};
+use incident::progress::Stage;
 use incident::record::Change;
 use incident::text::bounded;
 use incident::{Classify, Fault, Visit};
@@ -154,11 +155,40 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
         percent: 0,
         moved: case.now(),
     });
-    if progress.command_id.is_none() {
+    let begun = progress.begun;
+    let capture = if progress.command_id.is_none() {
         Box::pin(begin::look(&case, progress)).await
     } else {
         let work = work::Work::read(&clients.store, &plan.case_id).await?;
         Box::pin(running::look(&case, progress, work)).await
+    }?;
+    clients.store.say_progress(&plan.case_id, &how_far(&case, begun, &capture)).await;
+    Ok(capture)
+}
+
+/// The look as those see it who watch.
+fn how_far(case: &Case<'_>, begun: Timestamp, capture: &Capture) -> incident::progress::Progress {
+    let size = capture.image.as_ref().map(|image| image.size);
+    let said = match capture.status {
+        CaptureStatus::Running => "running",
+        CaptureStatus::Captured => "captured",
+        CaptureStatus::Partial => "partial",
+        CaptureStatus::NotCaptured => "not captured",
+    };
+    let ended = capture.status != CaptureStatus::Running;
+    incident::progress::Progress {
+        schema: incident::progress::Progress::SCHEMA.to_owned(),
+        stage: Stage::Memory,
+        since: begun,
+        at: case.now(),
+        percent: capture
+            .progress
+            .as_ref()
+            .map_or(if capture.status == CaptureStatus::Captured { 100 } else { 0 }, |now| now.percent),
+        done_bytes: capture.progress.as_ref().map(|now| now.bytes).or(size),
+        of_bytes: size.filter(|_| ended).or(case.plan.target.memory_mib.map(|mib| mib << 20)),
+        said: said.to_owned(),
+        ended,
     }
 }
 

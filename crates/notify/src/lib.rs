@@ -7,10 +7,11 @@
 
 pub mod message;
 mod said;
-mod text;
 
 use handler::{AwsError, Store, failed};
-use incident::evidence::{Capture, Closed, Containment, Denial, Failure, Freeze, Lockdown, Preserved, Sealed};
+use incident::evidence::{
+    Capture, Closed, Containment, Denial, Failure, Freeze, Lockdown, Permission, Preserved, Sealed, Termination,
+};
 use incident::plan::Plan;
 use incident::said::Said;
 use incident::triage::Triaged;
@@ -68,6 +69,10 @@ pub struct End {
     pub lockdown: Option<Lockdown>,
     /// The evidence manifest.
     pub sealed: Option<Sealed>,
+    /// How the question ended whether the target may be terminated; absent where nobody was to be asked.
+    pub permission: Option<Permission>,
+    /// How its end went; absent where it was not to be.
+    pub termination: Option<Termination>,
     /// The end of the case.
     pub closed: Option<Closed>,
     /// What broke; absent where the case closed.
@@ -86,6 +91,8 @@ impl End {
             denial: self.denial.as_ref(),
             memory: self.memory.as_ref(),
             lockdown: self.lockdown.as_ref(),
+            permission: self.permission.as_ref(),
+            termination: self.termination.as_ref(),
         }
     }
 }

@@ -13,8 +13,8 @@ use incident::{CaseId, ExecutionArn, InstanceId, finding, report};
 use serde::{Deserialize, Serialize};
 
 use crate::said;
-use crate::text::harmless;
 use crate::{End, Input};
+use incident::text::harmless;
 
 /// Why people are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub fn subject(notice: &Notice) -> String {
         (Kind::Joined, _) => "a worse finding joined the open case",
         (Kind::Ask, _) => "too many targets at once: decide",
     };
-    crate::text::subject(&format!("Cordon: {target}: {what}"))
+    incident::text::subject(&format!("Cordon: {target}: {what}"))
 }
 
 /// The message as SNS takes it with `MessageStructure=json`: the JSON document for programs, the text for people.
@@ -278,6 +278,9 @@ fn about(kind: Kind, execution: &ExecutionArn, plan: Option<&Plan>) -> Notice {
 
 /// The state that the target is in.
 fn state(said: Said<'_>, plan: Option<&Plan>) -> String {
+    if said.terminated() {
+        return "The target is TERMINATED, with permission: its evidence is sealed in the case.".to_owned();
+    }
     let text = match said.containment.map(|containment| containment.status) {
         Some(ContainmentStatus::Contained) if said.path_left().is_some() => {
             "The target is CONTAINED but for the path for memory, to Systems Manager and S3, which is still open: close it by hand now."

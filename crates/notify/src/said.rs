@@ -1,11 +1,12 @@
 //! What was done to the target and taken from it, one sentence each: lock-down, credentials, memory. Pure.
 
+use incident::ending;
 use incident::evidence::{Capture, CaptureStatus, Denial, DenialScope, DenialStatus, LockdownStatus};
 use incident::manifest::MOST_HASHED;
 use incident::plan::{Cut, DenialPlan, MemoryPlan, Plan, SkipReason};
 use incident::said::{self, Said};
 
-use crate::text::harmless;
+use incident::text::harmless;
 
 /// What will be done beside the cut, for the notice of an opening.
 pub(crate) fn planned(plan: &Plan) -> Vec<String> {
@@ -39,7 +40,10 @@ pub(crate) fn not_planned(plan: &Plan) -> Vec<String> {
 
 /// What was done beside the cut.
 pub(crate) fn done(plan: &Plan, said: Said<'_>) -> Vec<String> {
-    [locked(plan, said), denied(plan, said.denial), captured(plan, said.memory)].into_iter().flatten().collect()
+    let mut all = ending::said(said);
+    let locked = if said.terminated() { None } else { locked(plan, said) };
+    all.extend([locked, denied(plan, said.denial), captured(plan, said.memory)].into_iter().flatten());
+    all
 }
 
 fn locked(plan: &Plan, said: Said<'_>) -> Option<String> {

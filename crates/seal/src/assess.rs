@@ -1,5 +1,6 @@
 //! What is missing from the evidence, and what did not go as planned. Pure.
 
+use incident::ending;
 use incident::evidence::{
     CaptureStatus, Closed, Containment, ContainmentStatus, DenialScope, DenialStatus, Failure, Freeze, LockOutcome,
     LockdownStatus, Missing, Preserved, Sealed, Taken,
@@ -179,6 +180,7 @@ pub fn reasons(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, fai
     let missing = missing.iter().filter(|missing| !planned(&missing.item));
     all.extend(missing.map(|missing| format!("{}: {}", missing.item, missing.reason)));
     all.extend(plan.and_then(|plan| said::undenied(plan, said.denial)));
+    all.extend(ending::unended(said));
     all.iter().map(|reason| bounded(reason, 400)).collect()
 }
 

@@ -115,7 +115,7 @@ async fn sealed_now(clients: &Clients, case: &Case, input: &CloseInput) -> Resul
         return Ok(Some(sealed.clone()));
     }
     match &case.plan {
-        Some(plan) => seal(clients, case, plan, &input.visit, input.known()).await.map(Some),
+        Some(plan) => Box::pin(seal(clients, case, plan, &input.visit, input.known(), None)).await.map(Some),
         None => sealed(clients, case).await,
     }
 }
@@ -166,6 +166,8 @@ async fn tell(
         denial: input.denial.clone(),
         memory: input.memory.clone().map(|memory| Capture { progress: None, ..memory }),
         lockdown: input.lockdown.clone(),
+        permission: input.permission.clone(),
+        termination: input.termination.clone(),
         snapshots: assess::snapshots(input.known()),
         missing: sealed.map(|sealed| sealed.missing.clone()).unwrap_or_default(),
         risks: said::risks(plan, said),

@@ -2,7 +2,7 @@
 
 use handler::{CaseFile, StoreError};
 use incident::custody;
-use incident::evidence::{Capture, Missing, ObjectRef, Sealed};
+use incident::evidence::{Capture, Missing, ObjectRef, Sealed, Standing};
 use incident::manifest::{Chain, EvidenceManifest};
 use incident::record::Record;
 use incident::{Visit, case, said};
@@ -22,6 +22,7 @@ pub(crate) async fn seal(
     plan: &incident::plan::Plan,
     visit: &Visit,
     known: Known<'_>,
+    target: Option<Standing>,
 ) -> Result<Sealed, Error> {
     if let Some(sealed) = sealed(clients, case).await? {
         return Ok(sealed);
@@ -51,6 +52,7 @@ pub(crate) async fn seal(
         sealed_at: visit.entered,
         complete: missing.is_empty(),
         missing,
+        target,
         containment: known.said.containment.cloned(),
         denial: known.said.denial.cloned(),
         memory: known.said.memory.cloned().map(|memory| Capture { progress: None, ..memory }),

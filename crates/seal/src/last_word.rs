@@ -85,6 +85,8 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
         memory: None,
         lockdown: None,
         sealed: None,
+        permission: None,
+        termination: None,
         failure: Some(failure.clone()),
         input: input.clone(),
     };

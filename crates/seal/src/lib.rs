@@ -1,6 +1,6 @@
 //! Seal: chains the records, signs what is there, closes the case, and has the last word about a run that died.
 //!
-//! `evidence` makes the evidence manifest, complete or with what is missing. `failure` writes down what broke. `close` takes
+//! `evidence` makes the evidence manifest, complete or with what is missing, and tags the target whose end is provided for. `failure` writes down what broke. `close` takes
 //! in what joined, writes the report and signs the exact set of objects. The last word does the same for an execution that
 //! failed, timed out or was aborted, after it has closed the door, and tells people.
 //!
@@ -21,10 +21,11 @@ mod last_word;
 mod locate;
 mod objects;
 mod sign;
+mod target;
 
 use handler::{AwsError, Store, StoreError};
 use incident::custody::CustodyError;
-use incident::evidence::{Capture, Containment, Denial, Failure, Freeze, Lockdown, Preserved, Sealed};
+use incident::evidence::{Capture, Containment, Denial, Failure, Freeze, Lockdown, Permission, Preserved, Sealed, Termination};
 use incident::plan::Plan;
 use incident::said::Said;
 use incident::{Classify, Fault, Visit};
@@ -120,6 +121,10 @@ pub struct CloseInput {
     pub lockdown: Option<Lockdown>,
     /// The evidence manifest.
     pub sealed: Option<Sealed>,
+    /// How the question ended whether the target may be terminated; absent where nobody was to be asked.
+    pub permission: Option<Permission>,
+    /// How its end went; absent where it was not to be.
+    pub termination: Option<Termination>,
     /// What broke.
     pub failure: Option<Failure>,
     /// The execution's input. Hostile.
@@ -129,6 +134,8 @@ pub struct CloseInput {
 /// What the function works with.
 #[derive(Debug, Clone)]
 pub struct Clients {
+    /// Tells how the target stands, and tags it.
+    pub ec2: aws_sdk_ec2::Client,
     /// Signs the manifests.
     pub kms: aws_sdk_kms::Client,
     /// Tells the execution's history.
@@ -164,6 +171,8 @@ impl CloseInput {
             denial: self.denial.as_ref(),
             memory: self.memory.as_ref(),
             lockdown: self.lockdown.as_ref(),
+            permission: self.permission.as_ref(),
+            termination: self.termination.as_ref(),
         }
     }
 
@@ -229,9 +238,14 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
                     denial: denial.as_deref(),
                     memory: memory.as_deref(),
                     lockdown: lockdown.as_deref(),
+                    ..Said::default()
                 };
                 let known = Known { said, freeze: freeze.as_deref(), preserved: preserved.as_deref() };
-                Box::pin(evidence::seal(clients, &case, &plan, &visit, known)).await.map(|sealed| json(&sealed))
+                let target = Box::pin(target::look(clients, &plan)).await?;
+                let standing = target.as_ref().map(|target| target.standing.clone());
+                let sealed = Box::pin(evidence::seal(clients, &case, &plan, &visit, known, standing)).await?;
+                Box::pin(target::mark(clients, &case, &plan, &visit, target.as_ref())).await?;
+                Ok(json(&sealed))
             }
             Step::Failure { visit, plan, failure, input } => {
                 let case = Box::pin(failure::record(clients, &visit, plan.map(|plan| *plan), &failure, &input)).await?;

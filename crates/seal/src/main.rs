@@ -6,6 +6,7 @@ use handler::{Fatal, Store, env};
 async fn main() -> Result<(), Fatal> {
     let config = handler::aws_config().await;
     let clients = seal::Clients {
+        ec2: aws_sdk_ec2::Client::new(&config),
         kms: aws_sdk_kms::Client::new(&config),
         sfn: aws_sdk_sfn::Client::new(&config),
         lambda: aws_sdk_lambda::Client::new(&config),

@@ -2,9 +2,10 @@
 
 use incident::finding::Trigger;
 use incident::plan::{
-    CollectionPath, Cut, Deadlines, DenialPlan, MemoryPlan, Plan, PolicySource, Retention, SnapshotLock, Target, TargetState,
+    CollectionPath, Cut, Deadlines, DenialPlan, DispositionPlan, MemoryPlan, Plan, PolicySource, Retention, SnapshotLock, Target,
+    TargetState, Terms,
 };
-use incident::policy::Policy;
+use incident::policy::{Disposition, Policy};
 use incident::risk::{Risk, RiskKind};
 use incident::text::bounded;
 use incident::{CaseId, Visit};
@@ -67,7 +68,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         credentials: denial(policy),
         snapshot_lock: SnapshotLock { mode: policy.snapshots.lock_mode, days: policy.snapshots.lock_days },
         retention: retention(policy, visit),
-        disposition: policy.disposition,
+        disposition: disposition(facts, &cut),
         deadlines: Deadlines {
             snapshots: later(visit.entered, SignedDuration::from_hours(policy.snapshots.deadline_hours.into())),
             memory: later(visit.entered, SignedDuration::from_mins(policy.memory.deadline_minutes.into())),
@@ -89,6 +90,31 @@ pub fn retention(policy: &Policy, visit: &Visit) -> Retention {
 
 fn later(time: Timestamp, by: SignedDuration) -> Timestamp {
     time.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// What happens at the end: what the policy says, but quarantine where termination is out of the question from the start.
+fn disposition(facts: &Facts<'_>, cut: &Cut) -> DispositionPlan {
+    let Facts { policy, source, seen, trigger, .. } = facts;
+    let quarantine = |reason: &str| DispositionPlan::Quarantine { reason: reason.to_owned() };
+    if policy.disposition == Disposition::Quarantine {
+        let fallback = matches!(source, PolicySource::Fallback { .. });
+        return quarantine(if fallback { "there is no policy that could be read" } else { "the policy says so" });
+    }
+    if trigger.drill {
+        return quarantine("it is a drill");
+    }
+    if !seen.target.state.is_alive() {
+        return quarantine("the target is terminated or gone");
+    }
+    if *cut != Cut::Now {
+        return quarantine("a person must decide about the cut first");
+    }
+    let terms = Terms {
+        persons: policy.permission.persons,
+        wait_seconds: u32::from(policy.permission.wait_hours) * 3_600,
+        protected_tags: policy.protected_tags.clone(),
+    };
+    if policy.disposition == Disposition::Terminate { DispositionPlan::Terminate(terms) } else { DispositionPlan::Ask(terms) }
 }
 
 fn denial(policy: &Policy) -> DenialPlan {

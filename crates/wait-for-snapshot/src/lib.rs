@@ -1,6 +1,6 @@
 //! One look at the snapshots of a case: pending (and how long to wait for the next look), completed, or not coming.
 //!
-//! Safe to repeat: it only looks.
+//! Safe to repeat: it only looks, and says beside the case how far it is.
 //!
 //! INVARIANT: nothing here waits. The state machine does, for as long as the look says.
 
@@ -8,9 +8,10 @@ pub mod progress;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Snapshot};
-use handler::{AwsError, failed};
-use incident::evidence::{Freeze, Preserved, SnapshotLook, Taken};
+use handler::{AwsError, Store, failed};
+use incident::evidence::{Freeze, LookStatus, Preserved, SnapshotLook, Taken};
 use incident::plan::Plan;
+use incident::progress::{Progress, Stage};
 use incident::{Classify, Fault, Visit};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -32,6 +33,15 @@ pub struct Input {
 /// What the look says.
 pub type Output = Preserved;
 
+/// What the step talks to.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// The snapshots.
+    pub ec2: Client,
+    /// The evidence bucket.
+    pub store: Store,
+}
+
 /// Why the look failed.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -44,14 +54,36 @@ impl Classify for Error {
 }
 
 /// Looks once.
-pub async fn handle(ec2: &Client, input: Input) -> Result<Output, Error> {
+pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let Input { visit, plan, freeze, looks } = input;
-    let described = describe(ec2, &plan, &freeze.snapshots).await?;
+    let described = describe(&clients.ec2, &plan, &freeze.snapshots).await?;
     let seen = freeze.snapshots.iter().map(|taken| look(taken, &described)).collect();
     // The plan's opening stands in for a start that AWS did not tell.
     let begun = freeze.snapshots.iter().filter_map(|taken| taken.started_at).min().unwrap_or(plan.opened);
     let clock = progress::Clock { now: visit.entered, begun, deadline: plan.deadlines.snapshots };
-    Ok(progress::assess(seen, looks, clock))
+    let preserved = progress::assess(seen, looks, clock);
+    clients.store.say_progress(&plan.case_id, &how_far(&preserved, clock)).await;
+    Ok(preserved)
+}
+
+/// The look as those see it who watch.
+fn how_far(preserved: &Preserved, clock: progress::Clock) -> Progress {
+    let said = match preserved.status {
+        LookStatus::Pending => "pending",
+        LookStatus::Completed => "completed",
+        LookStatus::Incomplete => "incomplete",
+    };
+    Progress {
+        schema: Progress::SCHEMA.to_owned(),
+        stage: Stage::Snapshots,
+        since: clock.begun,
+        at: clock.now,
+        percent: preserved.percent,
+        done_bytes: None,
+        of_bytes: None,
+        said: said.to_owned(),
+        ended: preserved.status != LookStatus::Pending,
+    }
 }
 
 /// EC2's description of the snapshots. One id that EC2 does not know fails the whole call by ids; then they are looked for

@@ -3,10 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
 use incident::evidence::{LookStatus, Preserved};
+use incident::progress::Progress;
 use incident::{Classify as _, Fault};
 use serde_json::{Value, json};
 use stub::{Answer, Call, Stub};
-use wait_for_snapshot::{Error, Input, handle};
+use wait_for_snapshot::{Clients, Error, Input, handle};
 
 const CASE: &str = "i-0abc1234def567890-0123456789ab";
 const ONE: &str = "snap-00000000000000001";
@@ -27,7 +28,9 @@ async fn look(aws: &Stub, snapshots: &[&str], minutes: u32) -> Result<Preserved,
         "looks": 0,
     }))
     .unwrap();
-    handle(&aws_sdk_ec2::Client::new(&aws.config()), input).await
+    let config = aws.config();
+    let store = handler::Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() };
+    handle(&Clients { ec2: aws_sdk_ec2::Client::new(&config), store }, input).await
 }
 
 fn plan(execution: &str) -> Value {
@@ -38,7 +41,7 @@ fn plan(execution: &str) -> Value {
             "interfaces": [], "volumes": [], "profile": null, "spot": false, "windows": false},
         "policy": {"from": "fallback", "problem": "none"}, "cut": {"decision": "now"},
         "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-        "disposition": "quarantine", "memory": {"decision": "skip", "because": "policy", "reason": "text"}, "credentials": {"decision": "deny"},
+        "disposition": {"decision": "quarantine", "reason": "text"}, "memory": {"decision": "skip", "because": "policy", "reason": "text"}, "credentials": {"decision": "deny"},
             "deadlines": {"snapshots": "2026-11-24T05:00:00Z", "memory": "2026-11-24T05:00:00Z"}, "earlierCase": null, "risks": []})
 }
 
@@ -76,7 +79,11 @@ async fn a_look_says_what_ec2_says() {
             assert!(missing.reason.contains(says), "{snapshots:?}: {missing:?}");
         }
         assert_eq!(aws.count("ec2:DescribeSnapshots"), 1, "a look costs one call");
-        assert!(aws.mutations().is_empty(), "a look changes nothing");
+        let changed: Vec<String> = aws.mutations().iter().map(|call| call.action.clone()).collect();
+        assert_eq!(changed, ["s3:PutObject"], "a look changes nothing but what it says of itself");
+        let said = aws.object(&format!("work/{CASE}/progress/snapshots.json")).unwrap();
+        let said: Progress = serde_json::from_slice(&said).unwrap();
+        assert_eq!((said.percent, said.ended), (percent, status != LookStatus::Pending), "{snapshots:?}: {said:?}");
     }
 }
 
@@ -100,7 +107,7 @@ async fn nothing_to_look_at_asks_ec2_nothing() {
     // No ids would mean every snapshot of the Region.
     let aws = Stub::new();
     let seen = look(&aws, &[], 10).await.unwrap();
-    assert_eq!((seen.status, aws.calls().len()), (LookStatus::Completed, 0));
+    assert_eq!((seen.status, aws.count("ec2:DescribeSnapshots")), (LookStatus::Completed, 0));
 }
 
 #[tokio::test]

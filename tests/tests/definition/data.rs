@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use incident::evidence::{Capture, Containment, Denial, Freeze, Lockdown, Preserved};
+use incident::evidence::{Capture, Containment, Denial, Freeze, Lockdown, Permission, Preserved, Termination};
 use incident::policy::Policy;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +20,8 @@ fn check(variable: &str, value: &Value) -> Result<(), String> {
         "locked" => whole::<Lockdown>(value),
         "denial" | "denied" => whole::<Denial>(value),
         // Notify reads no more of it than this.
+        "permission" => whole::<Permission>(value),
+        "termination" => whole::<Termination>(value),
         "opening" => {
             if value.get("told") == Some(&json!(false)) {
                 Ok(())
@@ -110,6 +112,23 @@ fn a_failure_inside_a_branch_stays_inside() {
 }
 
 #[test]
+fn what_a_catch_says_of_the_end_is_what_the_steps_parse() {
+    let mut checked = 0;
+    for state in machines().iter().flat_map(|machine| machine.states.values()) {
+        for rule in state.list("Catch") {
+            for variable in ["permission", "termination"] {
+                let assigned = rule.pointer(&format!("/Assign/{variable}")).filter(|value| value.is_object());
+                if let Some(value) = assigned {
+                    checked += 1;
+                    assert_eq!(check(variable, &sample(value)).err(), None, "{}", state.name);
+                }
+            }
+        }
+    }
+    assert_eq!(checked, 3, "silence, nobody asked, and an end that nobody knows of");
+}
+
+#[test]
 fn every_failure_is_assigned_whole() {
     for state in machines().iter().flat_map(|machine| machine.states.values()) {
         for rule in state.list("Catch") {
@@ -127,11 +146,14 @@ fn the_longest_incident_fits_into_the_time_limit() {
     let allowed = |hours: &u64| Policy::parse(&json!({"snapshots": {"deadlineHours": hours}}).to_string()).is_ok();
     let hours = (1..=1_000).rev().find(allowed).unwrap_or_default();
     assert!(hours > 0, "no deadline is allowed: does this test still know the policy's form?");
+    let allowed = |hours: &u64| Policy::parse(&json!({"permission": {"waitHours": hours}}).to_string()).is_ok();
+    let asked = (1..=1_000).rev().find(allowed).unwrap_or_default();
+    assert!(asked > 0, "people may not be asked for any time: does this test still know the policy's form?");
     let tasks: u64 = tasks().iter().map(longest).sum();
     let limit = definition().get("TimeoutSeconds").and_then(Value::as_u64).unwrap_or_default();
     assert!(
-        hours * 3600 + tasks <= limit,
-        "{hours} h of waiting and {tasks} s of Tasks that each need every attempt exceed the definition's TimeoutSeconds of {limit}"
+        (hours + asked) * 3600 + tasks <= limit,
+        "{hours} h of waiting for snapshots, {asked} h for people, and {tasks} s of Tasks that each need every attempt exceed the definition's TimeoutSeconds of {limit}"
     );
 }
 

@@ -62,8 +62,19 @@ fn names_say_what_kind_of_state_it_is() {
 fn every_task_calls_lambda_with_a_time_limit_and_each_field_of_its_payload() {
     for task in tasks() {
         let name = &task.name;
-        assert_eq!(text(&task.body, "Resource"), "arn:aws:states:::lambda:invoke", "{name}");
-        assert!(task.number("TimeoutSeconds") > 0, "{name}: add TimeoutSeconds, a little above the function's own");
+        let suffix = if task.waits_for_people() { ".waitForTaskToken" } else { "" };
+        assert_eq!(text(&task.body, "Resource"), format!("arn:aws:states:::lambda:invoke{suffix}"), "{name}");
+        if task.waits_for_people() {
+            let token = task.payload().and_then(|payload| payload.get("token")).and_then(Value::as_str);
+            assert_eq!(token, Some("{% $states.context.Task.Token %}"), "{name}: nobody could wake it");
+            assert_eq!(
+                text(&task.body, "TimeoutSeconds"),
+                "{% $plan.disposition.waitSeconds %}",
+                "{name}: people are asked as long as the plan says"
+            );
+        } else {
+            assert!(task.number("TimeoutSeconds") > 0, "{name}: add TimeoutSeconds, a little above the function's own");
+        }
         assert!(!task.function().is_empty(), "{name}: FunctionName must be a placeholder like ${{TriageFunctionArn}}");
         let payload = task.payload();
         assert!(payload.is_some(), "{name}: Payload must list each field, since the steps refuse unknown ones");
@@ -84,7 +95,8 @@ fn every_task_tries_again_what_may_pass_and_nothing_else() {
         let retriers: Vec<&Value> = task.list("Retry").collect();
         let of = |error: &str| retriers.iter().find(|retrier| errors(retrier).any(|name| name == error));
         for error in LAMBDA.iter().chain(&["Transient", "States.Timeout"]) {
-            assert!(of(error).is_some(), "{name}: add a retrier for {error}");
+            let silence = task.waits_for_people() && *error == "States.Timeout";
+            assert_eq!(of(error).is_some(), !silence, "{name}: add a retrier for {error}, but ask people once");
         }
         for error in ["Transient", "Lambda.TooManyRequestsException"] {
             let retrier = of(error).copied().cloned().unwrap_or_default();

@@ -43,9 +43,32 @@ async fn whichever_state_fails_the_target_is_never_more_open_and_people_are_told
     }
 }
 
+/// The changes to the account that were made, in any order, and the names of what the case keeps besides its records.
+async fn effects(world: &World, case: &str) -> (Vec<String>, Vec<String>) {
+    let looks = ["Describe", "Get", "List"];
+    let changing = |call: &&Value| {
+        let (service, action) = call["action"].as_str().and_then(|action| action.split_once(':')).unwrap_or_default();
+        ["ec2", "iam", "ssm"].contains(&service)
+            && !looks.iter().any(|look| action.starts_with(look))
+            && call["app"].is_string()
+            && call["status"] == 200
+    };
+    let mut changes: Vec<String> = world.calls().iter().filter(changing).map(|call| call["action"].to_string()).collect();
+    changes.sort();
+    let kept = world.case_file(case).await.into_keys().filter(|name| !name.starts_with("records/")).collect();
+    (changes, kept)
+}
+
 #[tokio::test]
 async fn a_state_that_fails_once_in_passing_is_tried_again_and_the_incident_goes_as_planned() {
-    // Each state runs twice, since the answer of the first time is lost; every third one is also refused in passing.
+    // Each state runs twice, since the answer of the first time is lost; every third one is also refused in passing. What is
+    // changed in the account, and what is kept, is what an undisturbed incident changes and keeps.
+    let undisturbed = {
+        let world = World::new().await;
+        let instance = world.instance("web");
+        let ended = world.run(&findings::guardduty(world.account(), &instance, "UnauthorizedAccess:EC2/TorClient")).await;
+        effects(&world, &ended.case(&instance)).await
+    };
     for (n, (state, function, skip)) in STATES.iter().enumerate() {
         let lost = [("after", "Lambda.ServiceException")];
         let refused = [("before", "Transient")];
@@ -57,6 +80,8 @@ async fn a_state_that_fails_once_in_passing_is_tried_again_and_the_incident_goes
             assert_eq!(ended.output["asPlanned"], true, "{state}, {error} {kind} its effect: {} {}", ended.output, ended.cause);
             assert!(world.is_contained(&instance).await, "{state}");
             world.verified(&ended.case(&instance)).await;
+            let found = effects(&world, &ended.case(&instance)).await;
+            assert_eq!(found, undisturbed, "{state}, {error} {kind} its effect: done twice must be as done once");
             assert_eq!(
                 world.snapshots(&ended.case(&instance)).await,
                 2,

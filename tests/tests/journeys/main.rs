@@ -1,11 +1,16 @@
 //! Whole incidents: real binaries, driven by a Step Functions engine, on the local cloud.
 
-#![expect(clippy::indexing_slicing, reason = "a journey that finds another shape than it expects has failed")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a journey that finds another shape than it expects has failed"
+)]
 
 mod bad_input;
 mod broken;
 mod claims;
 mod degraded;
+mod ending;
 mod memory;
 mod never_acts;
 mod whole;

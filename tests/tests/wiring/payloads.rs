@@ -24,6 +24,8 @@ fn parses(function: &str, payload: Value) -> Result<(), String> {
         "Notify" => input::<notify::Input>(payload),
         "Credentials" => input::<credentials::Input>(payload),
         "MemoryCapture" => input::<memory_capture::Input>(payload),
+        "Permission" => input::<permission::Input>(payload),
+        "Terminate" => input::<terminate::Input>(payload),
         other => Err(format!("nobody has said what {other}Function parses: add it to this test")),
     }
 }
@@ -69,6 +71,11 @@ fn samples(variable: &str) -> Vec<Value> {
         })],
         "sealed" => vec![json!({"manifest": object, "complete": true, "missing": []})],
         "closed" => vec![json!({"asPlanned": true, "manifest": object, "reasons": []})],
+        "permission" => vec![json!({"status": "silence", "answers": [], "failure": null})],
+        "termination" => vec![json!({
+            "status": "refused", "by": [], "state": "", "readBackAt": null, "refusals": [{"kind": "denied", "reason": "text"}], "reasons": [],
+            "failure": null,
+        })],
         "failure" => vec![json!({"state": "Isolate", "error": "Denied", "cause": "text"})],
         _ => Vec::new(),
     }
@@ -87,7 +94,7 @@ fn plan(cut: Value, memory: Value) -> Value {
             "metadata": {"enabled": true, "tokensRequired": true, "hopLimit": 1},
         },
         "policy": {"from": "parameter", "name": "/cordon/policy", "version": 1}, "snapshotLock": {"mode": "governance", "days": 365},
-        "retention": {"mode": "governance", "until": TIME}, "disposition": "quarantine", "deadlines": {"snapshots": TIME, "memory": TIME},
+        "retention": {"mode": "governance", "until": TIME}, "disposition": {"decision": "ask", "persons": 1, "waitSeconds": 86_400, "protectedTags": []}, "deadlines": {"snapshots": TIME, "memory": TIME},
         "credentials": {"decision": "deny"}, "earlierCase": null, "risks": [],
     });
     if let Some(plan) = plan.as_object_mut() {
@@ -113,6 +120,7 @@ fn evaluated(value: &Value, variables: &BTreeMap<String, Value>) -> Value {
         "$states.context.State.Name" => json!("State"),
         "$states.context.State.EnteredTime" => json!(TIME),
         "$states.context.State.RetryCount" => json!(0),
+        "$states.context.Task.Token" => json!("token"),
         "$states.context.Execution.Input" => json!({"instanceId": "i-0123456789abcdef0", "reason": "text"}),
         // A Task that takes its input does so after a Catch.
         "$states.input" => samples("failure").into_iter().next().unwrap_or_default(),

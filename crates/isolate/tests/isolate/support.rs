@@ -220,7 +220,7 @@ pub(crate) fn plan(nics: &[(&str, &str, &[&str])]) -> Value {
         "cut": { "decision": "now" },
         "snapshotLock": { "mode": "governance", "days": 30 },
         "retention": { "mode": "governance", "until": "2027-11-24T03:29:59Z" },
-        "disposition": "quarantine",
+        "disposition": {"decision": "quarantine", "reason": "text"},
         "deadlines": { "snapshots": "2026-11-25T03:29:59Z", "memory": "2026-11-24T07:29:59Z" },
         "memory": { "decision": "skip", "because": "noPath", "reason": "no path" }, "credentials": { "decision": "deny" },
         "earlierCase": null, "risks": [],

@@ -306,7 +306,7 @@ fn plan() -> Value {
         "policy": {"from": "fallback", "problem": "none"}, "cut": {"decision": "now"},
         "memory": {"decision": "capture", "path": null}, "credentials": {"decision": "deny"},
         "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-        "disposition": "quarantine",
+        "disposition": {"decision": "quarantine", "reason": "text"},
         "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"}, "earlierCase": null, "risks": []})
 }
 

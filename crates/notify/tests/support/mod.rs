@@ -27,7 +27,7 @@ pub(crate) fn plan(title: &str) -> Value {
             "s3": "pl-0abc1234def567890", "evidenceBucketOnly": false}},
         "credentials": {"decision": "deny"},
         "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-        "disposition": "quarantine", "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"}, "earlierCase": null,
+        "disposition": {"decision": "quarantine", "reason": "text"}, "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"}, "earlierCase": null,
         "risks": [{"kind": "vpcResolver", "advice": "the resolver, as planned"},
             {"kind": "instanceMetadata", "advice": "instance metadata still hands out the role's credentials"},
             {"kind": "roleCredentials", "advice": "the role's credentials stay valid"},

@@ -1,9 +1,16 @@
 //! Seal, Close and the last word against the real SDK clients, with a bucket in memory.
 
-#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test panics where what it needs is not there"
+)]
 
 mod close;
 mod evidence;
 mod last_word;
 mod memory;
 mod support;
+mod target;

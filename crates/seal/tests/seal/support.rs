@@ -24,6 +24,7 @@ pub(crate) fn key(name: &str) -> String {
 pub(crate) fn clients(aws: &Stub) -> Clients {
     let config = aws.config();
     Clients {
+        ec2: aws_sdk_ec2::Client::new(&config),
         kms: aws_sdk_kms::Client::new(&config),
         sfn: aws_sdk_sfn::Client::new(&config),
         lambda: aws_sdk_lambda::Client::new(&config),
@@ -41,6 +42,7 @@ pub(crate) fn clients(aws: &Stub) -> Clients {
 /// AWS as it is when an incident is open: claim, finding, plan and the records of one finished change.
 pub(crate) fn world() -> Stub {
     let aws = Stub::new()
+        .on("ec2:DescribeInstances", described("running", ""))
         .on("kms:Sign", Answer::json(json!({"Signature": "MAYCAQECAQE="})))
         .on("states:GetExecutionHistory", Answer::json(json!({"events": [
             {"id": 1, "previousEventId": 0, "timestamp": 1_795_491_000.5, "type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "Triage"}},
@@ -52,6 +54,21 @@ pub(crate) fn world() -> Stub {
     put(&aws, "records/20261124T033000.000Z-Isolate-00-001-intent.json", &record("Isolate", 0, "intent"));
     put(&aws, "records/20261124T033000.000Z-Isolate-00-001-outcome.json", &record("Isolate", 0, "outcome"));
     aws
+}
+
+/// EC2's answer about the target, with these tags.
+pub(crate) fn described(state: &str, tags: &str) -> Answer {
+    let interface = |id: &str| format!("<item><networkInterfaceId>{id}</networkInterfaceId></item>");
+    let volume = |id: &str| format!("<item><deviceName>/dev/{id}</deviceName><ebs><volumeId>{id}</volumeId></ebs></item>");
+    Answer::xml(format!(
+        "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>{INSTANCE}</instanceId>\
+         <instanceState><name>{state}</name></instanceState><launchTime>2026-11-20T08:00:00.000Z</launchTime>\
+         <networkInterfaceSet>{}{}</networkInterfaceSet><blockDeviceMapping>{}</blockDeviceMapping><tagSet>{tags}</tagSet>\
+         </item></instancesSet></item></reservationSet></DescribeInstancesResponse>",
+        interface("eni-0fff1234def567890"),
+        interface("eni-0abc1234def567890"),
+        volume("vol-0abc1234def567890"),
+    ))
 }
 
 /// Puts an object of the case without a lock; the memory bucket is asked over HTTP where a lock matters.
@@ -77,7 +94,7 @@ pub(crate) fn plan() -> Value {
         "policy": {"from": "fallback", "problem": "none"}, "cut": {"decision": "now"},
         "memory": {"decision": "capture", "path": null}, "credentials": {"decision": "deny"},
         "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-        "disposition": "quarantine", "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"},
+        "disposition": {"decision": "quarantine", "reason": "text"}, "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"},
         "earlierCase": null, "risks": [{"kind": "memoryNotCaptured", "advice": "memory is not captured yet"},
             {"kind": "instanceMetadata", "advice": "metadata"}, {"kind": "roleCredentials", "advice": "credentials"}]})
 }

@@ -120,7 +120,7 @@ impl Ec2 {
                 "interfaces": [], "volumes": volumes, "profile": null, "spot": false, "windows": false},
             "policy": {"from": "fallback", "problem": "none"}, "cut": {"decision": "now"},
             "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
-            "disposition": "quarantine", "memory": {"decision": "skip", "because": "policy", "reason": "text"}, "credentials": {"decision": "deny"},
+            "disposition": {"decision": "quarantine", "reason": "text"}, "memory": {"decision": "skip", "because": "policy", "reason": "text"}, "credentials": {"decision": "deny"},
             "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T05:30:00Z"}, "earlierCase": null, "risks": []})
     }
 }

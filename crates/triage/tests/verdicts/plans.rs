@@ -108,3 +108,36 @@ async fn a_target_in_our_groups_is_linked_to_its_first_case() {
         );
     }
 }
+
+#[tokio::test]
+async fn the_end_is_what_the_policy_says_unless_it_is_out_of_the_question_from_the_start() {
+    let tagged = |tags: &[(&str, &str)]| described(&instance(INSTANCE, "web", tags));
+    let gone = described(&instance(INSTANCE, "web", &[]).replace("<name>running</name>", "<name>terminated</name>"));
+    let protected = json!({"disposition": "ask", "protectedTags": [{"key": "tier"}]});
+    for (policy, answer, decision, persons) in [
+        (json!({}), tagged(&[]), "ask", Some(1)),
+        (json!({"disposition": "quarantine"}), tagged(&[]), "quarantine", None),
+        (json!({"disposition": "ask", "permission": {"persons": 2, "waitHours": 1}}), tagged(&[]), "ask", Some(2)),
+        (json!({"disposition": "terminate"}), tagged(&[]), "terminate", Some(1)),
+        (protected, tagged(&[("tier", "core")]), "quarantine", None),
+        (json!({"disposition": "terminate"}), gone, "quarantine", None),
+        (json!({"brakes": 1}), tagged(&[]), "quarantine", None),
+    ] {
+        let aws = aws().on("ssm:GetParameter", parameter(&policy)).on("ec2:DescribeInstances", answer);
+        let plan = run(&aws, &finding()).await.unwrap().plan.unwrap();
+        let said = serde_json::to_value(&plan.disposition).unwrap();
+        assert_eq!(said["decision"], decision, "{policy}: {said}");
+        assert_eq!(plan.disposition.terms().map(|terms| terms.persons), persons, "{policy}");
+        assert_eq!(
+            said["reason"].as_str().is_some_and(|reason| !reason.is_empty()),
+            decision == "quarantine",
+            "{policy}: {said}"
+        );
+        let hours = policy["permission"]["waitHours"].as_u64().unwrap_or(24);
+        assert_eq!(
+            plan.disposition.terms().map(|terms| u64::from(terms.wait_seconds)),
+            persons.map(|_| hours * 3600),
+            "{policy}"
+        );
+    }
+}

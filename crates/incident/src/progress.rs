@@ -1,0 +1,53 @@
+//! How far a long wait has come, for those who watch. No evidence: it is overwritten with each look and kept for a day.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// The capture of memory.
+    Memory,
+    /// The snapshots.
+    Snapshots,
+}
+
+impl Stage {
+    /// As it stands in the key.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Snapshots => "snapshots",
+        }
+    }
+}
+
+/// One look at a long wait: `work/<case-id>/progress/<stage>.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Progress {
+    /// `cordon.progress.v1`.
+    pub schema: String,
+    /// What is waited for.
+    pub stage: Stage,
+    /// When the wait began: the plan's opening.
+    pub since: Timestamp,
+    /// When the look was begun.
+    pub at: Timestamp,
+    /// How far it is, 0 to 100.
+    pub percent: u8,
+    /// How much has come, in bytes, where that is known.
+    pub done_bytes: Option<u64>,
+    /// How much is expected, in bytes, where that is known. An image leaves out empty blocks, so that it may end below.
+    pub of_bytes: Option<u64>,
+    /// What the look said, in a few words: `pending`, `completed`, `running`, `captured`.
+    pub said: String,
+    /// Whether it has ended.
+    pub ended: bool,
+}
+
+impl Progress {
+    /// The schema's name.
+    pub const SCHEMA: &'static str = "cordon.progress.v1";
+}
