@@ -5,6 +5,8 @@ mod estimate;
 mod facts;
 pub(crate) mod read;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -97,7 +99,9 @@ impl Screen {
             }
             Self::Once => {
                 let width = if std::io::stdout().is_terminal() { width() } else { usize::MAX };
-                draw::lines(picture, now(), width).iter().for_each(|line| say(&painted(line)));
+                for line in draw::lines(picture, now(), width) {
+                    say(&painted(&line));
+                }
             }
             Self::Terminal(drawn) => {
                 let width = width();

@@ -35,7 +35,7 @@ pub(super) fn from(records: &[Record]) -> Option<Termination> {
 
 /// The refusals that a note lists.
 fn refusals(note: &Value) -> Vec<Refusal> {
-    note.get("refusals").and_then(|refusals| serde_json::from_value(refusals.clone()).ok()).unwrap_or_default()
+    note.get("refused").and_then(|refusals| serde_json::from_value(refusals.clone()).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
         let none = Value::Null;
         let intent = record(STATE, "intent", &none, &none);
         let outcome = |result: Value| record(STATE, "outcome", &result, &Value::Null);
-        let refused = json!({"refusals": [{"kind": "evidenceMissing", "subject": "memory", "reason": "not waived"}]});
+        let refused = json!({"refused": [{"kind": "evidenceMissing", "subject": "memory", "reason": "not waived"}]});
         for (records, expected) in [
             (vec![], None),
             (vec![record("Isolate", "outcome", &json!({"status": "done"}), &none)], None),

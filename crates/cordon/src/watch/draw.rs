@@ -58,8 +58,9 @@ pub(super) fn change(stage: &Stage, opened: Option<Timestamp>) -> Line {
         _ => stage.began,
     };
     let at = opened.zip(at).map(|(opened, at)| offset(opened, at)).unwrap_or_default();
-    let until = stage.question.as_ref().map(question).map(|lines| lines.join(" ")).unwrap_or_default();
-    let said = [stage.said.as_str(), until.as_str()].into_iter().filter(|said| !said.is_empty()).collect::<Vec<_>>().join("; ");
+    let question = stage.question.as_ref().map(|question| format!("{}: {}", answers(question), question.command.join(" ")));
+    let said: Vec<String> = [stage.said.clone()].into_iter().chain(question).filter(|said| !said.is_empty()).collect();
+    let said = said.join("; ");
     let text = format!("  {:<16}  {at:<9}  {said}", stage.name);
     Line { mark: format!("{word:<8}"), good, text: text.trim_end().to_owned() }
 }
@@ -113,28 +114,37 @@ fn span(seconds: i64) -> String {
     }
 }
 
+/// As [`span`], without seconds that nobody can know.
+fn rough(seconds: i64) -> String {
+    if seconds < 60 { "a minute".to_owned() } else { span(seconds.saturating_add(59) / 60 * 60).replace(" 0 s", "") }
+}
+
 fn bar(bar: &Bar, now: Timestamp) -> String {
     let full = u64::from(bar.percent) * BAR / 100;
     let drawn: String = (0..BAR).map(|at| if at < full { '#' } else { '-' }).collect();
     let bytes = match (bar.done_bytes, bar.of_bytes) {
-        (Some(done), Some(of)) => format!("  {} of {}", words::size(done), words::size(of)),
-        (Some(done), None) => format!("  {}", words::size(done)),
-        _ => String::new(),
+        (Some(done), Some(of)) => Some(format!("{} of {}", words::size(done), words::size(of))),
+        (Some(done), None) => Some(words::size(done)),
+        _ => None,
     };
     let left = match bar.due {
-        Some(due) if due > bar.until => format!(", given up at {} before it is through", clock(bar.until)),
-        Some(due) if due > now => format!(", about {} left", span(due.duration_since(now).as_secs())),
-        _ => String::new(),
+        Some(due) if due > bar.until => Some(format!("too slow: given up {}", clock(bar.until))),
+        Some(due) if due > now => Some(format!("about {} left", rough(due.duration_since(now).as_secs()))),
+        _ => None,
     };
-    let text = format!("[{drawn}] {:>3}%{bytes}{left}", bar.percent);
-    // Without bytes nothing stands before the comma.
-    if bytes.is_empty() { text.replacen("%,", "% ", 1) } else { text }
+    let more: Vec<String> = bytes.into_iter().chain(left).collect();
+    format!("[{drawn}] {:>3}%  {}", bar.percent, more.join(", ")).trim_end().to_owned()
+}
+
+/// How a question stands.
+fn answers(question: &Question) -> String {
+    let until = question.until.map(|until| format!(", until {}", clock(until))).unwrap_or_default();
+    format!("{} of {} people have approved{until}", question.approved, question.needed)
 }
 
 /// What people are asked, line by line: how it stands, and the command.
 fn question(question: &Question) -> Vec<String> {
-    let until = question.until.map(|until| format!(", until {}", clock(until))).unwrap_or_default();
-    let mut lines = vec![format!("{} of {} people have approved{until}", question.approved, question.needed)];
+    let mut lines = vec![answers(question)];
     let last = question.command.len().saturating_sub(1);
     let command = question.command.iter().enumerate();
     // One command over several lines: a person copies it as it stands.

@@ -97,12 +97,7 @@ impl<'a> Reader<'a> {
     async fn documents(&self, facts: &mut Facts) -> Result<(), Error> {
         let has = |name: &str| facts.names.contains(name);
         if facts.sealed.is_none() && has(case::EVIDENCE_SIGNATURE) {
-            if let Some(bytes) = Box::pin(self.bucket.get(&case::key(self.case_id, case::EVIDENCE_MANIFEST))).await? {
-                let unusable =
-                    |why: serde_json::Error| Error::Capture { file: case::EVIDENCE_MANIFEST.to_owned(), why: why.to_string() };
-                let told = serde_json::from_slice(&bytes).map_err(unusable)?;
-                facts.sealed = Some(Sealed { manifest: sha256(&bytes), told });
-            }
+            facts.sealed = Box::pin(self.sealed()).await?;
         }
         let signed = facts.names.contains(case::CLOSING_SIGNATURE) || facts.ended.is_some();
         if facts.closing.is_none() && signed && facts.names.contains(case::CLOSING_MANIFEST) {
@@ -111,6 +106,14 @@ impl<'a> Reader<'a> {
             facts.closing = Box::pin(self.bucket.document(self.case_id, case::CLOSING_MANIFEST)).await?;
         }
         Ok(())
+    }
+
+    async fn sealed(&self) -> Result<Option<Sealed>, Error> {
+        let bytes = Box::pin(self.bucket.get(&case::key(self.case_id, case::EVIDENCE_MANIFEST))).await?;
+        let sealed =
+            bytes.map(|bytes| Ok(Sealed { manifest: sha256(&bytes), told: serde_json::from_slice(&bytes)? })).transpose();
+        let unusable = |why: serde_json::Error| Error::Capture { file: case::EVIDENCE_MANIFEST.to_owned(), why: why.to_string() };
+        sealed.map_err(unusable)
     }
 
     /// A look that is new. It is no evidence, and the case goes on without it.

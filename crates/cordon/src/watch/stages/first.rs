@@ -93,6 +93,5 @@ fn behind(facts: &Facts) -> bool {
 
 /// The first stages begin together, with the plan, and what they say comes with their ends.
 fn waits_for_triage(facts: &Facts, stage: Stage) -> Stage {
-    let state = if facts.plan.is_some() && stage.state == State::Waiting { State::Running } else { stage.state };
-    Stage { state, ..stage }
+    if facts.plan.is_some() && stage.state == State::Waiting { Stage { state: State::Running, ..stage } } else { stage }
 }

@@ -90,8 +90,8 @@ pub(super) fn snapshots(facts: &Facts) -> Stage {
         None if began.is_some() || last.is_some() => (State::Running, "", None),
         None => (State::Waiting, "", None),
     };
-    let stage = Stage { began, ended, ..Stage::new(NAME, state, said) };
-    under_way(stage, &facts.snapshots, facts.plan.as_ref().map(|plan| plan.deadlines.snapshots))
+    let known = Stage { began, ended, ..Stage::new(NAME, state, said) };
+    under_way(known, &facts.snapshots, facts.plan.as_ref().map(|plan| plan.deadlines.snapshots))
 }
 
 /// How far a wait is, as long as it is under way.
