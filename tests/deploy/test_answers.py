@@ -130,6 +130,42 @@ def test_what_is_not_this_persons_word_about_this_case_is_refused_recorded_and_t
     assert case.answer(alice, said)["failed"], "a replay after the end must be refused"
 
 
+def test_the_guard_is_moved_by_no_payload(account: Account) -> None:
+    """Whoever may run the function itself, with whatever payload, gets no permit out of it."""
+    case = Case(account)
+    s3, bucket = account("s3"), account.about["bucket"]
+    read = lambda name: s3.get_object(Bucket=bucket, Key=f"cases/{case.id}/{name}")
+    plan, manifest = json.load(read("plan.json")["Body"]), read("manifest-evidence.json")
+    sealed = {
+        "manifest": {"key": f"cases/{case.id}/manifest-evidence.json", "versionId": manifest["VersionId"], "sha256": hashlib.sha256(case.manifest).hexdigest(), "size": len(case.manifest)},
+        "complete": True, "missing": [],
+    }
+
+    def end(plan: dict[str, Any] = plan, **changed: Any) -> Any:
+        visit = {"execution": case.execution, "state": "Terminate", "entered": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "retry": 0}
+        given = {**sealed, "manifest": {**sealed["manifest"], **changed}}
+        answer = account("lambda").invoke(FunctionName="cordon-terminate:live", Payload=json.dumps({"visit": visit, "plan": plan, "sealed": given}))
+        return json.load(answer["Payload"])
+
+    standing = {**plan, "disposition": {**plan["disposition"], "decision": "terminate"}}
+    nobody = {**plan, "disposition": {**plan["disposition"], "persons": 0}}
+    answers = {
+        "nobody has approved": (end(), "approvalMissing"),
+        "a standing permission that was never sealed": (end(standing), "approvalMissing"),
+        "a plan that asks nobody": (end(nobody), "approvalMissing"),
+        "another version of the manifest": (end(versionId="0" * 32), "noManifest"),
+        "another digest of the manifest": (end(sha256="0" * 64), "noManifest"),
+        "another object": (end(key=f"cases/{case.id}/report.json"), "noManifest"),
+    }
+    for what, (answer, kind) in answers.items():
+        assert answer.get("status") == "refused" and kind in [refusal["kind"] for refusal in answer["refusals"]], f"{what}: {answer}"
+    assert case.answer(case.person(user="alice"), case.statement(decision="deny", because="no"))["status"] == "denied"
+    over = until(lambda: ended(account("stepfunctions"), case.execution), 60)
+    output = json.loads(over["output"])
+    assert (output["permission"], output["termination"]) == ("denied", None), over
+    assert not [call for call in account.calls() if call["action"] == "ec2:TerminateInstances" and call["app"] == "terminate"]
+
+
 def test_the_script_of_the_handbook_answers(account: Account, tmp_path: Path) -> None:
     page = (settings.ROOT / "docs" / "operate.md").read_text()
     script = tmp_path / "answer.py"
