@@ -20,6 +20,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from cloud.harness import Account, ended, until
 
+from .test_verify_page import closed_case
+
 BODY = "Action=GetCallerIdentity&Version=2011-06-15"
 POLICY = {"schema": "cordon.policy.v1", "disposition": "ask", "memory": {"capture": False}}
 
@@ -27,10 +29,10 @@ POLICY = {"schema": "cordon.policy.v1", "disposition": "ask", "memory": {"captur
 class Case:
     """A case whose execution asks people."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, target: str = "web", **policy: Any) -> None:
         self.account = account
-        account("ssm").put_parameter(Name="/cordon/policy", Value=json.dumps(POLICY), Overwrite=True)
-        instance = account.about["instances"]["web"]
+        account("ssm").put_parameter(Name="/cordon/policy", Value=json.dumps({**POLICY, **policy}), Overwrite=True)
+        instance = account.about["instances"][target]
         started = account("stepfunctions").start_execution(stateMachineArn=account.about["stateMachineArn"], input=json.dumps({"instanceId": instance, "reason": "a test"}))
         self.execution = started["executionArn"]
         notice = until(lambda: self.told("permission"), 90)[0]
@@ -41,6 +43,43 @@ class Case:
     def told(self, kind: str) -> list[dict[str, Any]]:
         notices = [json.loads(json.loads(notice["message"])["default"]) for notice in self.account.ask("notices")]
         return [notice for notice in notices if notice["kind"] == kind]
+
+    def kinds(self) -> set[str]:
+        """What the guard has against the end, when the function is run by hand."""
+        visit = {"execution": self.execution, "state": "Terminate", "entered": _now(), "retry": 0}
+        answer = self.account("lambda").invoke(FunctionName="cordon-terminate:live", Payload=json.dumps({"visit": visit, "plan": self.plan(), "sealed": self.sealed()}))
+        termination = json.load(answer["Payload"])
+        assert termination.get("status") == "refused", termination
+        return {refusal["kind"] for refusal in termination["refusals"]}
+
+    def plan(self) -> dict[str, Any]:
+        return json.load(self._object("plan.json")["Body"])
+
+    def sealed(self) -> dict[str, Any]:
+        version = self._versions("manifest-evidence.json")[-1]
+        key, digest = f"cases/{self.id}/manifest-evidence.json", hashlib.sha256(self.manifest).hexdigest()
+        return {"manifest": {"key": key, "versionId": version, "sha256": digest, "size": len(self.manifest)}, "complete": True, "missing": []}
+
+    def _object(self, name: str) -> dict[str, Any]:
+        return self.account("s3").get_object(Bucket=self.account.about["bucket"], Key=f"cases/{self.id}/{name}")
+
+    def _versions(self, name: str) -> list[str]:
+        listed = self.account("s3").list_object_versions(Bucket=self.account.about["bucket"], Prefix=f"cases/{self.id}/{name}")
+        return [version["VersionId"] for version in listed["Versions"] if version["Key"].endswith(f"/{name}")]
+
+    def put(self, name: str, body: bytes) -> None:
+        """As somebody whom no policy holds: the local cloud's root."""
+        self.account("s3").put_object(Bucket=self.account.about["bucket"], Key=f"cases/{self.id}/{name}", Body=body)
+
+    def put_answer(self, user: str, **said: Any) -> None:
+        """An answer that looks as if the function had written it."""
+        number, statement = self.account.about["accountId"], self.statement(**said)
+        person = f"{number}/user/{user}"
+        answer = {
+            "schema": "cordon.answer.v1", "caseId": self.id, "execution": self.execution, "statement": statement, "person": person, "arn": f"arn:aws:iam::{number}:user/{user}",
+            "account": number, "signedAt": "20261125T100000Z", "at": _now(), "by": "cordon-permission:1",
+        }
+        self.put(f"approvals/{statement['decision']}-sha256-{hashlib.sha256(person.encode()).hexdigest()}.json", json.dumps(answer).encode())
 
     def person(self, **who: str) -> Credentials:
         given = self.account.ask("person", who)
@@ -69,6 +108,10 @@ class Case:
             proof["securityToken"] = who.token
         answer = self.account("lambda").invoke(FunctionName=self.deployment["permissionFunction"], Payload=json.dumps({"mode": "answer", "statement": text, "proof": proof}))
         return {"failed": "FunctionError" in answer, **json.load(answer["Payload"])}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _sign(who: Credentials, request: AWSRequest, ago: int) -> None:
@@ -133,16 +176,10 @@ def test_what_is_not_this_persons_word_about_this_case_is_refused_recorded_and_t
 def test_the_guard_is_moved_by_no_payload(account: Account) -> None:
     """Whoever may run the function itself, with whatever payload, gets no permit out of it."""
     case = Case(account)
-    s3, bucket = account("s3"), account.about["bucket"]
-    read = lambda name: s3.get_object(Bucket=bucket, Key=f"cases/{case.id}/{name}")
-    plan, manifest = json.load(read("plan.json")["Body"]), read("manifest-evidence.json")
-    sealed = {
-        "manifest": {"key": f"cases/{case.id}/manifest-evidence.json", "versionId": manifest["VersionId"], "sha256": hashlib.sha256(case.manifest).hexdigest(), "size": len(case.manifest)},
-        "complete": True, "missing": [],
-    }
+    plan, sealed = case.plan(), case.sealed()
 
     def end(plan: dict[str, Any] = plan, **changed: Any) -> Any:
-        visit = {"execution": case.execution, "state": "Terminate", "entered": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"), "retry": 0}
+        visit = {"execution": case.execution, "state": "Terminate", "entered": _now(), "retry": 0}
         given = {**sealed, "manifest": {**sealed["manifest"], **changed}}
         answer = account("lambda").invoke(FunctionName="cordon-terminate:live", Payload=json.dumps({"visit": visit, "plan": plan, "sealed": given}))
         return json.load(answer["Payload"])
@@ -164,6 +201,59 @@ def test_the_guard_is_moved_by_no_payload(account: Account) -> None:
     output = json.loads(over["output"])
     assert (output["permission"], output["termination"]) == ("denied", None), over
     assert not [call for call in account.calls() if call["action"] == "ec2:TerminateInstances" and call["app"] == "terminate"]
+
+
+def test_the_guard_sees_what_was_done_to_a_case_and_by_whom(account: Account) -> None:
+    """Each change adds its refusal; nobody whom a policy holds could make one of them."""
+    case = Case(account, permission={"persons": 2})
+    s3, bucket = account("s3"), account.about["bucket"]
+
+    def fails(action: str, code: str, status: int) -> Callable[[], Any]:
+        return lambda: account.ask("faults", {"faults": [{"action": action, "kind": "before", "code": code, "status": status, "function": "terminate", "count": -1}]})
+
+    def unlock() -> None:
+        soon = datetime.now(timezone.utc) + timedelta(days=1)
+        s3.put_object_retention(Bucket=bucket, Key=f"cases/{case.id}/snapshots.json", Retention={"Mode": "GOVERNANCE", "RetainUntilDate": soon}, BypassGovernanceRetention=True)
+
+    assert case.kinds() == {"approvalMissing"}
+    passing = {"targetUnknown": fails("ec2:DescribeInstances", "UnauthorizedOperation", 403), "snapshotNotCompleted": fails("ec2:DescribeSnapshots", "InvalidSnapshot.NotFound", 400)}
+    for kind, change in passing.items():
+        change()
+        assert case.kinds() > {"approvalMissing"} and kind in case.kinds(), kind
+    account.ask("faults", {"faults": []})
+    case.put_answer("alice")
+    case.put_answer("Alice")
+    assert case.kinds() == {"approvedTwiceByOne"}
+    lasting: dict[str, Callable[[], Any]] = {
+        "approvalForged": lambda: case.put("approvals/approve-mallory.json", b"{}"),
+        "approvalStale": lambda: case.put_answer("carol", manifest="0" * 64),
+        "denied": lambda: case.put_answer("dave", decision="deny", because="no"),
+        "evidenceUnlocked": unlock,
+        "evidenceChanged": lambda: case.put("finding.json", b"{}"),
+        "manifestForged": lambda: case.put("manifest-evidence.json.sig", b"0"),
+    }
+    for kind, change in lasting.items():
+        before = case.kinds()
+        change()
+        assert kind in case.kinds() - before, f"{kind}: {before} {case.kinds()}"
+    assert not [call for call in account.calls() if call["action"] == "ec2:TerminateInstances" and call["app"] == "terminate"]
+
+
+def test_a_target_that_is_to_stay_in_quarantine_stays(account: Account, tmp_path: Path) -> None:
+    folder = closed_case(account, tmp_path)
+    key, plan, manifest = f"cases/{folder.name}/manifest-evidence.json", json.loads((folder / "plan.json").read_text()), (folder / "manifest-evidence.json").read_bytes()
+    version = account("s3").head_object(Bucket=account.about["bucket"], Key=key)["VersionId"]
+    sealed = {"manifest": {"key": key, "versionId": version, "sha256": hashlib.sha256(manifest).hexdigest(), "size": len(manifest)}, "complete": True, "missing": []}
+    visit = {"execution": plan["execution"], "state": "Terminate", "entered": _now(), "retry": 0}
+    answer = account("lambda").invoke(FunctionName="cordon-terminate:live", Payload=json.dumps({"visit": visit, "plan": plan, "sealed": sealed}))
+    assert {"notPlanned", "otherCaseOpen"} <= {refusal["kind"] for refusal in json.load(answer["Payload"])["refusals"]}
+
+
+def test_nobody_can_do_without_what_they_did_not_waive(account: Account) -> None:
+    # Without endpoints there is no way for memory.
+    case = Case(account, "single", memory={"capture": True})
+    case.put_answer("alice")
+    assert case.kinds() == {"evidenceMissing"}
 
 
 def test_the_script_of_the_handbook_answers(account: Account, tmp_path: Path) -> None:
