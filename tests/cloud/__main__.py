@@ -42,8 +42,8 @@ def main() -> int:
         if about is None:
             return 0
         _write(description, about)
-        print(f"ready {endpoint}", flush=True)
-        _explain(about, description)
+        # In one piece: whoever waits for the first line may read no further.
+        print(f"ready {endpoint}\n{_explanation(about, description)}", flush=True)
         while not ended.wait(0.2):
             if server.poll() is not None:
                 print("the emulator has ended by itself", file=sys.stderr)
@@ -132,14 +132,14 @@ def _write(path: Path, about: dict[str, Any]) -> None:
     os.replace(draft, path)
 
 
-def _explain(about: dict[str, Any], description: Path) -> None:
-    print(f"""
+def _explanation(about: dict[str, Any], description: Path) -> str:
+    return f"""
 Cordon is deployed in account {about['accountId']}, Region {about['region']}. In another terminal:
 
   export AWS_ENDPOINT_URL={about['endpoint']} AWS_REGION={about['region']} AWS_ACCESS_KEY_ID={about['accessKeyId']} AWS_SECRET_ACCESS_KEY={about['secretAccessKey']}
   target/debug/cordon respond {about['instances']['web']} --reason 'a drill' --wait
 
-{description} has the rest. Ctrl-C ends it.""", flush=True)
+{description} has the rest. Ctrl-C ends it."""
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

@@ -273,6 +273,23 @@ async fn a_question_that_reaches_nobody_ends_in_quarantine_and_raises_the_alarm(
 }
 
 #[tokio::test]
+async fn a_question_whose_answer_is_lost_is_asked_again_and_one_answer_is_enough() {
+    let asking = Asking::start("web", ask()).await;
+    asking.world.faults(&json!([{"action": "lambda:Invoke", "function": "permission", "kind": "after", "code": "Lambda.ServiceException", "count": 1}]));
+    journeys::world::until("people are asked twice", || async {
+        let asked = asking.world.kinds().into_iter().filter(|kind| kind == "permission").count();
+        (asked == 2).then_some(())
+    })
+    .await;
+    let (done, said) = asking.approve(&alice(), &[]);
+    assert!(done, "{said}");
+    let ended = asking.ended().await;
+    assert_eq!((ended.text("termination"), ended.output["asPlanned"].as_bool()), ("terminated", Some(true)), "{}", ended.output);
+    assert_eq!(asking.terminated_calls(), 1);
+    asking.world.verified(&asking.case).await;
+}
+
+#[tokio::test]
 async fn a_lost_answer_of_the_last_step_terminates_once_and_closes() {
     let asking = Asking::begin("web", ask()).await;
     asking.world.faults(
