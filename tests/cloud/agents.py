@@ -195,6 +195,9 @@ class Agent:
             if time.time() > deadline:
                 order.end("TimedOut", "DeliveryTimedOut")
             time.sleep(AGAIN)
+        if order.over.is_set():
+            # A machine made for it now would take the place of the one that a later command runs on.
+            return
         seconds = order.execution_seconds * self.behaviour.timeScale
         if self.behaviour.agent == "external":
             with self._lock:

@@ -69,11 +69,16 @@ impl Asking {
         Ok(there.map(|there| there.json()).transpose()?)
     }
 
-    /// Whether the case takes no answer any more: it is being closed, or is closed. What another case's claim means is the
-    /// guard's to say.
+    /// Whether the case takes no answer any more: it is being closed, or is closed.
+    ///
+    /// INVARIANT: nothing is written into a closed case. The question outlives its case, so that it must not be asked alone.
     pub(crate) async fn is_over(&self, store: &Store) -> Result<bool, Error> {
         let Some(claim) = store.get(&Claim::key(&self.instance_id)).await? else { return Ok(true) };
         let claim: Claim = claim.json()?;
-        Ok(claim.case_id == self.case_id && claim.closing)
+        if claim.case_id == self.case_id {
+            return Ok(claim.closing);
+        }
+        // Mostly a later case's. While this one is not closed, what the claim means is the guard's to say.
+        Ok(self.file(store).get(case::CLOSING_MANIFEST).await?.is_some())
     }
 }

@@ -67,17 +67,18 @@ pub fn headers(proof: &Proof, text: &str, statement: &Statement, host: &str) -> 
 /// Whether just those headers are signed that bind the answer, in a scope of STS.
 fn signed(authorization: &str, with_token: bool) -> Result<(), ProofError> {
     let fields = authorization.strip_prefix("AWS4-HMAC-SHA256 ").ok_or(ProofError::NoSignature)?;
-    let field = |name: &str| {
-        let mut found = fields.split(',').filter_map(|field| field.trim().strip_prefix(name)?.strip_prefix('='));
-        // A field that stands twice is read in one way here and perhaps in another there.
-        found.next().filter(|_| found.next().is_none())
-    };
-    let (Some(credential), Some(names), Some(signature)) = (field("Credential"), field("SignedHeaders"), field("Signature"))
+    let fields: Vec<&str> = fields.split(',').map(str::trim).collect();
+    let field = |name: &str| fields.iter().find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    // Just these three, and nothing odd within one: what stands twice is read in one way here and perhaps in another there.
+    let (3, Some(credential), Some(names), Some(signature)) =
+        (fields.len(), field("Credential"), field("SignedHeaders"), field("Signature"))
     else {
         return Err(ProofError::NoSignature);
     };
     let scope: Vec<&str> = credential.split('/').collect();
-    if !matches!(scope[..], [_, _, _, "sts", "aws4_request"]) || signature.len() != 64 {
+    let plain = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let is_digest = signature.len() == 64 && signature.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !matches!(scope[..], [_, _, _, "sts", "aws4_request"]) || !scope.iter().all(plain) || !is_digest {
         return Err(ProofError::NoSignature);
     }
     let names: Vec<&str> = names.split(';').collect();
@@ -165,6 +166,10 @@ mod tests {
             (with("AWS4-HMAC-SHA256", "Bearer"), ProofError::NoSignature),
             (with("Signature=0", "Signature="), ProofError::NoSignature),
             (with("Signature=", "SignedHeaders=host, Signature="), ProofError::NoSignature),
+            (with("Signature=", "Other=1 SignedHeaders=host, Signature="), ProofError::NoSignature),
+            (with("AKIA", "A SignedHeaders=host"), ProofError::NoSignature),
+            (with("AKIA", ""), ProofError::NoSignature),
+            (with("Signature=0", "Signature=g"), ProofError::NoSignature),
         ];
         for (proof, expected) in cases {
             assert_eq!(of(&proof), Err(expected), "{proof:?}");
