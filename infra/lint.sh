@@ -22,4 +22,6 @@ if ! cmp -s infra/asl-validator/package-lock.json "$tool/package-lock.json"; the
   cp infra/asl-validator/package-lock.json "$tool/"
   (cd "$tool" && PATH="$node/bin:$PATH" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" ci --silent --no-audit --no-fund) || { rm -f "$tool/package-lock.json"; echo "asl-validator could not be installed"; exit 1; }
 fi
-"$node/bin/node" "$tool/node_modules/asl-validator/dist/bin/asl-validator.js" --json-path statemachine/incident.asl.json
+for definition in statemachine/*.asl.json; do
+  "$node/bin/node" "$tool/node_modules/asl-validator/dist/bin/asl-validator.js" --json-path "$definition"
+done

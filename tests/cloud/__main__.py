@@ -42,8 +42,9 @@ def main() -> int:
         if about is None:
             return 0
         _write(description, about)
-        # In one piece: whoever waits for the first line may read no further.
-        print(f"ready {endpoint}\n{_explanation(about, description)}", flush=True)
+        # In one piece, also where Python does not buffer: whoever waits for the first line may read no further.
+        sys.stdout.write(f"ready {endpoint}\n{_explanation(about, description)}\n")
+        sys.stdout.flush()
         while not ended.wait(0.2):
             if server.poll() is not None:
                 print("the emulator has ended by itself", file=sys.stderr)

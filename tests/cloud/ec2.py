@@ -1,4 +1,4 @@
-"""EC2 where moto is too kind about groups, interfaces and instance metadata."""
+"""EC2 where moto is too kind about groups and instance metadata, or shows an interface as AWS does not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from moto.ec2 import ec2_backends
 from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models.elastic_ip_addresses import ElasticAddress
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import InstanceBackend, MetadataOptions
 from moto.ec2.models.security_groups import SecurityGroupBackend
 from moto.ec2.responses import EC2Response
@@ -22,6 +24,9 @@ def install() -> None:
     replace(InstanceBackend, "modify_instance_security_groups", _one_interface_only)
     replace(InstanceBackend, "modify_instance_metadata_options", _changed_options)
     replace(EC2Response, "modify_network_interface_attribute", _groups_of_the_vpc)
+    # An interface without a public address has no association, not an empty one; and an address belongs to its interface's instance.
+    replace(NetworkInterface, "association", lambda original: property(lambda self: original.fget(self) or None))
+    replace(ElasticAddress, "instance_id", lambda original: property(lambda self: original.fget(self) or (self.eni and self.eni.instance and self.eni.instance.id) or ""))
     for direction in ("ingress", "egress"):
         replace(SecurityGroupBackend, f"authorize_security_group_{direction}", _known_peers)
         replace(EC2Response, f"authorize_security_group_{direction}", _all_or_nothing)
@@ -54,7 +59,6 @@ def _groups_of_the_vpc(original: Any) -> Any:
         return original(self)
 
     return modify
-
 
 
 def _known_peers(original: Any) -> Any:

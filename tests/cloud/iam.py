@@ -1,7 +1,8 @@
 """IAM where ministack's evaluator knows less than AWS.
 
 For the calls that moto answers it knows neither all resources of such a call nor their tags: AWS checks an action against
-every resource of the call, and asks for ec2:CreateTags where tags come with a creation. For IAM's own calls it knows neither
+every resource of the call, and asks for ec2:CreateTags where tags come with a creation. Of ModifyInstanceAttribute it knows
+no `ec2:Attribute`, of classic load balancers no ARN, and of scaling groups half of one. For IAM's own calls it knows neither
 paths nor `iam:PolicyARN`. In conditions it knows no policy variables, and of a role's session not whose it is.
 """
 
@@ -16,8 +17,10 @@ import ministack.core.iam_evaluator as evaluator
 import ministack.services.iam as roles
 import ministack.services.sts as sts
 from ministack.core import responses
+from moto.autoscaling import autoscaling_backends
 from moto.ec2 import ec2_backends
 
+from .attributes import ATTRIBUTES
 from .deploy import REGION
 from .patching import replace
 
@@ -38,7 +41,7 @@ def remember(service: str, headers: dict[str, str], body: bytes, routing: dict[s
     if service == "ssm":
         _params.set(json.loads(body or b"{}"))
     else:
-        _params.set(routing if service in ("ec2", "iam") else None)
+        _params.set(routing if service in ("ec2", "iam", "autoscaling", "elasticloadbalancing") else None)
 
 
 def _strict(enforce: Any) -> Any:
@@ -50,6 +53,8 @@ def _strict(enforce: Any) -> Any:
         if service == "ssm" and params is not None and (arns := _documents_and_targets(action, params, account, region)):
             checks = (enforce(key, action, service, region, resource_arn=arn, service_context=service_context) for arn in arns)
             return next((denied for denied in checks if denied), None)
+        if service in ("autoscaling", "elasticloadbalancing") and params is not None:
+            resource_arn = _scaled_or_balanced(action, params, account, region) or resource_arn
         if service != "ec2" or params is None:
             return enforce(key, action, service, region, resource_arn=resource_arn, service_context=service_context)
         requested = _requested_tags(params)
@@ -65,6 +70,8 @@ def _strict(enforce: Any) -> Any:
                 context |= requested
             if checked != action:
                 context["ec2:createaction"] = name
+            if name == "ModifyInstanceAttribute" and ":instance/" in arn:
+                context |= _attribute(params)
             if requested:
                 context["aws:tagkeys"] = [k.split("/", 1)[1] for k in requested]
             for tag, value in _tags(arn, account, region).items():
@@ -86,6 +93,31 @@ def _documents_and_targets(action: str, params: dict[str, Any], account: str, re
     owner = "" if params[field].startswith("AWS-") else account
     targets = params.get("InstanceIds") or [] if action == "ssm:SendCommand" else []
     return [f"arn:aws:ssm:{region}:{owner}:document/{params[field]}", *(f"arn:aws:ec2:{region}:{account}:instance/{target}" for target in targets)]
+
+
+def _scaled_or_balanced(action: str, params: dict[str, Any], account: str, region: str) -> str | None:
+    """The ARN of a scaling group or of a classic load balancer, which a call names; none where it gives the ARN itself."""
+    service, name = action.split(":")
+    if name.startswith("Describe"):
+        return "*"
+    if service == "autoscaling":
+        group = (params.get("AutoScalingGroupName") or [""])[0]
+        if not group:
+            return None
+        found = autoscaling_backends[account][region].autoscaling_groups.get(group)
+        return found.arn if found else f"arn:aws:autoscaling:{region}:{account}:autoScalingGroup:00000000-0000-0000-0000-000000000000:autoScalingGroupName/{group}"
+    balancer = (params.get("LoadBalancerName") or [""])[0]
+    return f"arn:aws:elasticloadbalancing:{region}:{account}:loadbalancer/{balancer}" if balancer else None
+
+
+def _attribute(params: dict[str, Any]) -> dict[str, str]:
+    """`ec2:Attribute` of a call that changes an attribute of an instance, as the API calls it."""
+    if named := (params.get("Attribute") or [""])[0]:
+        return {"ec2:attribute": named[0].upper() + named[1:]}
+    # In a request a list is called after one of its members.
+    known = {*ATTRIBUTES, "BlockDeviceMapping", "GroupId"}
+    found = next((key.split(".")[0] for key in sorted(params) if key.split(".")[0] in known), None)
+    return {"ec2:attribute": found} if found else {}
 
 
 def _iam_resource(params: dict[str, Any], account: str) -> str | None:
@@ -206,6 +238,10 @@ def _resources(action: str, params: dict[str, Any], account: str, region: str) -
         instance = one("InstanceSpecification.InstanceId")
         volumes = ec2_backends[account][region].get_instance(instance).block_device_mapping.values()
         found = [arn("instance", instance), *(arn("volume", volume.volume_id) for volume in volumes)]
+    if name == "ModifyInstanceAttribute":
+        mapped = ec2_backends[account][region].get_instance_by_id(one("InstanceId"))
+        devices = [value[0] for key, value in sorted(params.items()) if re.fullmatch(r"BlockDeviceMapping\.\d+\.DeviceName", key)]
+        found = [arn("volume", mapped.block_device_mapping[device].volume_id) for device in devices if mapped and device in mapped.block_device_mapping]
     kinds = {"InstanceId": "instance", "SecurityGroupId": "security-group", "GroupId": "security-group", "NetworkInterfaceId": "network-interface",
              "VolumeId": "volume", "SnapshotId": "snapshot", "VpcId": "vpc"}
     for key, kind in kinds.items():

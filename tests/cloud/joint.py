@@ -1,5 +1,5 @@
-"""Joins the emulators: moto answers for EC2 and SSM behind ministack's own front, so that signatures, accounts and IAM
-policies hold for those calls too. Every call passes here, is logged, and may be made to fail."""
+"""Joins the emulators: moto answers for EC2, SSM, Auto Scaling and load balancers behind ministack's own front, so that
+signatures, accounts and IAM policies hold for those calls too. Every call passes here, is logged, and may be made to fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from . import calls, faults, iam
 from .patching import replace, require
 
-MOTO_SERVICES = ("ec2", "ssm", "autoscaling")
+# Load balancers of both generations are one service here, as they share a host; moto tells them apart by the version of the API.
+MOTO_SERVICES = ("ec2", "ssm", "autoscaling", "elasticloadbalancing")
 
 _moto = DomainDispatcherApplication(create_backend_app)
 _pool = ThreadPoolExecutor(8)

@@ -40,15 +40,23 @@ pub struct Edge<'a> {
     pub condition: &'a str,
 }
 
-/// The file as it is.
-pub fn definition() -> Value {
-    let text = std::fs::read_to_string(root().join("statemachine/incident.asl.json")).unwrap_or_default();
+/// The definitions in `statemachine/`: the life of an incident first, then the release of its target.
+pub const DEFINITIONS: [&str; 2] = ["incident", "release"];
+
+/// The file as it is: `statemachine/NAME.asl.json`.
+pub fn definition(name: &str) -> Value {
+    let text = std::fs::read_to_string(root().join(format!("statemachine/{name}.asl.json"))).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// The top level and every branch, outermost first.
+/// The top level of each definition and every branch, outermost first.
 pub fn machines() -> Vec<Machine> {
-    let mut machines = vec![machine(&definition(), String::new(), None)];
+    DEFINITIONS.into_iter().flat_map(machines_of).collect()
+}
+
+/// The top level of a definition and every branch of it, outermost first.
+pub fn machines_of(name: &str) -> Vec<Machine> {
+    let mut machines = vec![machine(&definition(name), name.to_owned(), None)];
     let mut next = 0;
     while let Some(outer) = machines.get(next) {
         let inner: Vec<Machine> = outer

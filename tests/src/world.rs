@@ -129,6 +129,21 @@ impl World {
         }
     }
 
+    /// Starts a release with `input` and waits until it has ended.
+    pub async fn release(&self, input: &Value) -> Ended {
+        let machine = self.text("stateMachineArn").replace("cordon-incident", "cordon-release");
+        let start = self.sfn.start_execution().state_machine_arn(machine).input(input.to_string());
+        match start.send().await {
+            Ok(started) => self.ended(&started.execution_arn).await,
+            Err(error) => stop(&format!("the release did not start: {error:?}")),
+        }
+    }
+
+    /// What other clients for this account are made from.
+    pub fn config(&self) -> &aws_config::SdkConfig {
+        &self.config
+    }
+
     /// Every execution of the state machine.
     pub async fn executions(&self) -> Vec<String> {
         let list = self.sfn.list_executions().state_machine_arn(self.text("stateMachineArn")).send().await;

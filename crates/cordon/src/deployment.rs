@@ -15,6 +15,10 @@ pub(crate) struct Deployment {
     pub(crate) signing_key_arn: String,
     /// The function that takes people's answers; absent before a version that has it.
     pub(crate) permission_function: Option<String>,
+    /// The state machine that gives targets back; absent before a version that has it.
+    pub(crate) release_state_machine: Option<String>,
+    /// The function that contains, prepares and looks; absent before a version that is asked.
+    pub(crate) isolate_function: Option<String>,
     /// The STS endpoint by which that function finds out who answers.
     pub(crate) sts_host: Option<String>,
 }

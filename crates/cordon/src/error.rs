@@ -118,6 +118,14 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// A function failed.
+    #[error("the function failed ({error}): {message}; it is safe to try again")]
+    Step {
+        /// The error's name.
+        error: String,
+        /// What it said.
+        message: String,
+    },
     /// A folder is there already.
     #[error("{} is not an empty folder, and nothing is overwritten: name another", .0.display())]
     Exists(PathBuf),
@@ -172,6 +180,7 @@ impl Error {
             | Self::Unsigned { .. }
             | Self::Refused(_)
             | Self::Function { .. }
+            | Self::Step { .. }
             | Self::Unsaved { .. } => exit::FAILED,
         }
     }

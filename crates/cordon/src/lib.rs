@@ -9,12 +9,15 @@ mod case;
 mod completions;
 mod deployment;
 mod digests;
+mod doctor;
 mod error;
 mod export;
+mod function;
 mod key;
 mod list;
 mod output;
 mod proof;
+mod release;
 mod replay;
 mod respond;
 mod shell;
@@ -84,6 +87,12 @@ enum Command {
     Approve(Approve),
     /// Forbid that a case's target is terminated: it stays in quarantine.
     Deny(Deny),
+    /// Give a contained target back: what Cordon changed, as it was before the case.
+    Release(Release),
+    /// Make the groups that containment needs beforehand, so that a VPC's first incident is as fast as the next.
+    Prepare(Prepare),
+    /// Look for what containment left behind, in any case, and say what to run.
+    Doctor(Doctor),
     /// Check every object, both signatures and the custody chain of a case.
     Verify(Verify),
     /// Download a case into a folder, checked as it arrives, with the public key beside it.
@@ -199,6 +208,35 @@ struct Deny {
 }
 
 #[derive(Debug, Args)]
+struct Release {
+    /// The closed case.
+    case: incident::CaseId,
+    /// Why, for the record.
+    #[arg(long, required_unless_present = "dry_run")]
+    reason: Option<String>,
+    /// Say what would be given back and what cannot be, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Put the target back into its Auto Scaling group, where the group's maximum allows it.
+    #[arg(long)]
+    rejoin_group: bool,
+}
+
+#[derive(Debug, Args)]
+struct Prepare {
+    /// A VPC; repeat it for each. Every VPC of the Region where none is named.
+    #[arg(long, value_name = "VPC")]
+    vpc: Vec<incident::VpcId>,
+}
+
+#[derive(Debug, Args)]
+struct Doctor {
+    /// Containment alone. Without it every check is made; today that is this one.
+    #[arg(long)]
+    containment: bool,
+}
+
+#[derive(Debug, Args)]
 struct Export {
     /// The case.
     case: incident::CaseId,
@@ -224,6 +262,9 @@ pub async fn run(arguments: Arguments) -> u8 {
         Command::Stop(stop) => Box::pin(stop::run(&arguments, stop)).await,
         Command::Approve(approve) => Box::pin(answer::approve(&arguments, approve)).await,
         Command::Deny(deny) => Box::pin(answer::deny(&arguments, deny)).await,
+        Command::Release(release) => Box::pin(release::run(&arguments, release)).await,
+        Command::Prepare(prepare) => Box::pin(doctor::prepare(&arguments, prepare)).await,
+        Command::Doctor(doctor) => Box::pin(doctor::run(&arguments, doctor)).await,
         Command::Verify(verify) => Box::pin(verify::run(&arguments, verify)).await,
         Command::Export(export) => Box::pin(export::run(&arguments, export)).await,
         Command::Symbols(symbols) => Box::pin(symbols::run(&arguments, symbols)).await,

@@ -11,6 +11,7 @@ use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::stream::{self, StreamExt as _};
 use incident::evidence::{Containment, ContainmentStatus, Termination, TerminationStatus};
 use incident::plan::Plan;
+use incident::release::ReleasePlan;
 use incident::{CaseId, ExecutionArn, InstanceId, case};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -168,6 +169,8 @@ struct Row {
     execution_status: Option<String>,
     containment: Option<ContainmentStatus>,
     termination: Option<TerminationStatus>,
+    /// The case that it gives back, where it is a release.
+    releases: Option<CaseId>,
 }
 
 /// As much of the documents of a case as a line needs.
@@ -193,6 +196,10 @@ async fn row(bucket: &Bucket, listed: Listed) -> Result<Row, Error> {
         (None, Some(plan)) => Some(plan.opened),
         (None, None) => bucket.document::<Plan>(&case_id, case::PLAN).await?.map(|plan| plan.opened),
     };
+    // A release is another machine's, and has a plan of its own.
+    let release: Option<ReleasePlan> =
+        if execution.is_none() && opened.is_none() { bucket.document(&case_id, case::RELEASE).await? } else { None };
+    let opened = opened.or(release.as_ref().map(|release| release.opened));
     let running = execution.as_ref().is_some_and(|execution| execution.status == ExecutionStatus::Running);
     let execution_status = execution.as_ref().map(|execution| execution.status.as_str().to_owned());
     Ok(Row {
@@ -204,17 +211,22 @@ async fn row(bucket: &Bucket, listed: Listed) -> Result<Row, Error> {
         execution_status,
         containment: told.containment.map(|containment| containment.status),
         termination: told.termination.map(|termination| termination.status),
+        releases: release.map(|release| release.case_id),
     })
 }
 
 impl Row {
     /// How the target stands, in words.
-    fn target(&self) -> &'static str {
-        match (self.termination, self.containment) {
+    fn target(&self) -> String {
+        if let Some(case) = &self.releases {
+            return format!("release of {case}");
+        }
+        let said = match (self.termination, self.containment) {
             (Some(TerminationStatus::Refused) | None, Some(containment)) => words::containment(containment),
             (Some(termination), _) => words::termination(termination),
             (None, None) => "not known yet",
-        }
+        };
+        said.to_owned()
     }
 }
 
@@ -228,7 +240,7 @@ fn print(rows: &[Row], more: usize) {
         let opened = row.opened.map_or_else(|| "unknown".to_owned(), |opened| opened.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         // Padded before it is coloured: a terminal does not count what colours.
         let status = coloured(&format!("{:<22}", row.status.words()), row.status.is_good());
-        let gone = if row.execution.is_none() { " (its execution is forgotten)" } else { "" };
+        let gone = if row.execution.is_none() && row.releases.is_none() { " (its execution is forgotten)" } else { "" };
         say(&format!("{:<32}  {opened:<20}  {status}  {}{gone}", row.case_id.as_str(), row.target()));
     }
     if more > 0 {

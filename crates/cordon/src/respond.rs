@@ -74,13 +74,14 @@ fn event(path: &Path) -> Result<Value, Error> {
 }
 
 /// How an execution ended.
-struct End {
-    status: String,
-    output: Value,
-    cause: String,
+pub(crate) struct End {
+    pub(crate) status: String,
+    pub(crate) output: Value,
+    pub(crate) cause: String,
 }
 
-async fn follow(sfn: &Client, execution: &str, quiet: bool) -> Result<End, Error> {
+/// Waits until an execution has ended, and prints the states that it enters unless it is to be `quiet`.
+pub(crate) async fn follow(sfn: &Client, execution: &str, quiet: bool) -> Result<End, Error> {
     let mut shown = 0;
     loop {
         let look =

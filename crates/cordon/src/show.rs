@@ -13,7 +13,9 @@ use incident::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missin
 use incident::manifest::{ClosingManifest, EvidenceManifest, SealedSnapshot};
 use incident::permission::Answered;
 use incident::plan::Plan;
+use incident::protection::Protection;
 use incident::record::Record;
+use incident::release::ReleasePlan;
 use incident::report::{self, Action};
 use incident::risk::Risk;
 use incident::text::sha256;
@@ -35,6 +37,9 @@ pub(crate) async fn run(arguments: &Arguments, given: &Show) -> Result<u8, Error
     let config = deployment::aws(arguments).await;
     let found = deployment::find(arguments, &config).await?;
     let bucket = Bucket::of(&config, &found);
+    if let Some(release) = bucket.document::<ReleasePlan>(&given.case, case::RELEASE).await? {
+        return Box::pin(crate::release::show(arguments, &bucket, &given.case, release)).await;
+    }
     let known = Box::pin(know(&config, &bucket, &given.case)).await?;
     if arguments.json {
         document(&known);
@@ -89,6 +94,7 @@ struct Told {
     todo: Vec<String>,
     plan: Option<Plan>,
     containment: Option<Containment>,
+    protection: Option<Protection>,
     denial: Option<Denial>,
     memory: Option<Capture>,
     lockdown: Option<Lockdown>,
@@ -158,6 +164,7 @@ async fn open(bucket: &Bucket, case_id: &CaseId, manifest: Option<&EvidenceManif
         Told { termination: terminated::from(&records), actions: report::actions(&records), plan, risks, ..Told::default() };
     if let Some(manifest) = manifest.cloned() {
         told.containment = manifest.containment;
+        told.protection = manifest.protection;
         told.denial = manifest.denial;
         told.memory = manifest.memory;
         told.lockdown = manifest.lockdown;

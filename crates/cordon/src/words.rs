@@ -4,6 +4,7 @@ use incident::evidence::{
     CaptureStatus, ContainmentStatus, Denial, DenialScope, DenialStatus, LockdownStatus, PermissionStatus, TerminationStatus,
 };
 use incident::plan::TargetState;
+use incident::protection::ProtectionStatus;
 
 /// How contained a target is.
 pub(crate) const fn containment(status: ContainmentStatus) -> &'static str {
@@ -17,12 +18,24 @@ pub(crate) const fn containment(status: ContainmentStatus) -> &'static str {
     }
 }
 
+/// Whether others can still end a target.
+pub(crate) const fn protection(status: ProtectionStatus) -> &'static str {
+    match status {
+        ProtectionStatus::Protected => "protected from being ended by others",
+        ProtectionStatus::PartlyProtected => "only PARTLY protected from being ended by others",
+        ProtectionStatus::NotProtected => "NOT protected from being ended by others",
+        ProtectionStatus::NothingToProtect => "nothing to protect",
+        ProtectionStatus::Unknown => "protection UNKNOWN",
+    }
+}
+
 /// Whether a target's credentials are denied.
 pub(crate) const fn denial(denial: &Denial) -> &'static str {
     match (denial.status, denial.scope) {
         (DenialStatus::Denied, DenialScope::All) => "denied",
         (DenialStatus::Denied, DenialScope::AllButSystemsManager) => "denied but for Systems Manager's agent",
         (DenialStatus::NotDenied, _) => "NOT denied",
+        (DenialStatus::Lifted, _) => "no longer denied",
         (DenialStatus::NothingToDeny, _) => "nothing to deny",
         (DenialStatus::Withheld, _) => "NOT denied, deliberately",
         (DenialStatus::Unknown, _) => "UNKNOWN",

@@ -2,7 +2,7 @@
 //!
 //! The template makes one policy that only denies, and aims at the instances that the role's tags name. This step attaches
 //! that policy and sets those tags: so it can take rights away and never give any. `first` leaves Systems Manager's agent
-//! alive, so that memory can be captured [facts 29, 31]; `all` denies that too.
+//! alive, so that memory can be captured [facts 29, 31]; `all` denies that too. `lift` takes the denial back for a release.
 //!
 //! A session of an instance carries the instance's id in `aws:userid` and `ec2:SourceInstanceARN` wherever it is used
 //! [facts 28, D12], so that also credentials that were taken away are denied, and those that instance metadata hands out
@@ -17,6 +17,7 @@
 pub mod decide;
 mod deny;
 pub mod documents;
+mod lift;
 mod means;
 pub mod obstacle;
 mod records;
@@ -28,6 +29,7 @@ mod verdict;
 use handler::{AwsError, Store, StoreError};
 use incident::evidence::{Denial, DenialScope};
 use incident::plan::Plan;
+use incident::release::ReleasePlan;
 use incident::{Classify, Fault, Visit};
 use serde::Deserialize;
 
@@ -50,6 +52,13 @@ pub enum Input {
         visit: Visit,
         /// What may be done.
         plan: Box<Plan>,
+    },
+    /// Deny nothing any more, for this target alone: it is released.
+    Lift {
+        /// Where in the execution this is.
+        visit: Visit,
+        /// What is given back.
+        release: Box<ReleasePlan>,
     },
 }
 
@@ -91,11 +100,12 @@ impl Classify for Error {
     }
 }
 
-/// Denies as far as the phase says, and reads back.
+/// Denies as far as the phase says, or lifts the denial, and reads back.
 pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let (visit, plan, scope) = match input {
         Input::First { visit, plan } => (visit, plan, DenialScope::AllButSystemsManager),
         Input::All { visit, plan } => (visit, plan, DenialScope::All),
+        Input::Lift { visit, release } => return Box::pin(lift::lift(clients, &visit, &release)).await,
     };
     Box::pin(deny::deny(clients, &visit, &plan, scope)).await
 }

@@ -41,6 +41,17 @@ pub(crate) async fn claim(store: &Store, plan: &Plan, role: &Role, look: &Look) 
     Ok(None)
 }
 
+/// Frees every slot of the role that is the target's.
+pub(crate) async fn free(store: &Store, role: &Role, instance: &InstanceId) -> Result<(), Error> {
+    for slot in SLOTS {
+        let Some(there) = store.get(&key(role, slot)).await? else { continue };
+        if there.json::<SlotClaim>().is_ok_and(|claim| claim.instance_id == *instance) {
+            store.delete_if(&key(role, slot), &there.etag).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn claimed(store: &Store, role: &Role, slot: Slot, instance: &InstanceId) -> Result<Claimed, Error> {
     let Some(there) = store.get(&key(role, slot)).await? else { return Ok(Claimed::Free) };
     let ours = there.json::<SlotClaim>().is_ok_and(|claim| claim.instance_id == *instance);

@@ -14,6 +14,14 @@ pub const FINDING: &str = "finding.json";
 pub const PLAN: &str = "plan.json";
 /// What release needs: the state of the target before anything was changed.
 pub const BEFORE: &str = "before.json";
+/// The target's protections and its Auto Scaling group, before Protect changed them.
+pub const BEFORE_PROTECTIONS: &str = "before-protections.json";
+/// The target's registrations with load balancers, before Protect ended them.
+pub const BEFORE_BALANCERS: &str = "before-balancers.json";
+/// What a release gives back; the first object of a release's own file.
+pub const RELEASE: &str = "release.json";
+/// How a release went.
+pub const RELEASED: &str = "released.json";
 /// The snapshots at the time of the seal.
 pub const SNAPSHOTS: &str = "snapshots.json";
 /// The chain over the records up to the seal.

@@ -17,6 +17,9 @@ pub struct Claim {
     /// Set by Close before it counts the case's findings: nothing may join any more. See `docs/decisions/0004-joining.md`.
     #[serde(default)]
     pub closing: bool,
+    /// Whether it is a release that holds the target. A new finding does not join a release: it takes the target from it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub release: bool,
 }
 
 impl Claim {

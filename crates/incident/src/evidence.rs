@@ -329,6 +329,8 @@ pub enum DenialStatus {
     Denied,
     /// Not denied: the reasons and risks say why and what to do.
     NotDenied,
+    /// By a release: read back as no longer denied for this target.
+    Lifted,
     /// The target has no role.
     NothingToDeny,
     /// Deliberately not denied.

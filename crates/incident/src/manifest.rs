@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missing, ObjectRef, SnapshotLook, Standing, Taken};
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::plan::Retention;
+use crate::protection::Protection;
 use crate::risk::Risk;
 
 /// The largest object below `memory/` that Seal hashes itself, in bytes: what a function with a third of a processor streams
@@ -123,6 +124,9 @@ pub struct EvidenceManifest {
     pub target: Option<Standing>,
     /// How contained the target was.
     pub containment: Option<Containment>,
+    /// What keeps it alive; absent in manifests of older versions too.
+    #[serde(default)]
+    pub protection: Option<Protection>,
     /// Whether its role sessions were denied.
     pub denial: Option<Denial>,
     /// How the capture of its memory ended.

@@ -95,6 +95,51 @@ pub struct Interface {
     pub vpc: VpcId,
     /// Its security groups.
     pub groups: Vec<GroupId>,
+    /// How long its idle connections are tracked; absent where nobody has set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking: Option<Tracking>,
+    /// Its public address, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Address>,
+}
+
+/// How long an interface's idle connections are tracked, in seconds [facts 4]. What is absent has EC2's default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tracking {
+    /// Established TCP connections (60 to 432,000).
+    pub tcp_established: Option<i32>,
+    /// UDP flows with more than one request and answer (60 to 180).
+    pub udp_stream: Option<i32>,
+    /// Other UDP flows (30 to 60).
+    pub udp: Option<i32>,
+}
+
+impl Tracking {
+    /// The shortest that EC2 takes.
+    pub const SHORTEST: Self = Self { tcp_established: Some(60), udp_stream: Some(60), udp: Some(30) };
+    /// What EC2 documents as its defaults. Instances on the sixth Nitro generation have 350 seconds for TCP [facts D5].
+    pub const DEFAULTS: Self = Self { tcp_established: Some(432_000), udp_stream: Some(180), udp: Some(30) };
+
+    /// With EC2's defaults for what is absent.
+    #[must_use]
+    pub fn filled(self) -> Self {
+        Self {
+            tcp_established: self.tcp_established.or(Self::DEFAULTS.tcp_established),
+            udp_stream: self.udp_stream.or(Self::DEFAULTS.udp_stream),
+            udp: self.udp.or(Self::DEFAULTS.udp),
+        }
+    }
+}
+
+/// A public IPv4 address of an interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Address {
+    /// The address.
+    pub ip: String,
+    /// Whether EC2 gave it for as long as the instance runs; `false` for an Elastic IP address, which stays its account's.
+    pub assigned: bool,
 }
 
 /// One EBS volume as triage saw it.
@@ -107,6 +152,9 @@ pub struct Volume {
     pub device: String,
     /// Whether the instance boots from it.
     pub root: bool,
+    /// Whether it is deleted with the instance; absent where AWS did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delete_on_termination: Option<bool>,
 }
 
 /// The instance, as triage saw it.

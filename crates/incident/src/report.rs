@@ -11,6 +11,7 @@ use crate::evidence::{
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::manifest::SealedSnapshot;
 use crate::plan::Plan;
+use crate::protection::{MeasureStatus, Protection};
 use crate::record::{Change, Phase, Record};
 use crate::risk::Risk;
 use crate::said::{self, Said};
@@ -46,6 +47,9 @@ pub struct Report {
     pub plan: Option<Plan>,
     /// How each interface ended.
     pub containment: Option<Containment>,
+    /// What keeps it alive.
+    #[serde(default)]
+    pub protection: Option<Protection>,
     /// Whether its role sessions were denied.
     pub denial: Option<Denial>,
     /// How the capture of its memory ended.
@@ -195,8 +199,28 @@ fn open(plan: &Plan, said: Said<'_>, target: &str) -> Vec<String> {
             all.push(format!("switch the instance metadata of {target} off by hand: it was not read back as off"));
         }
     }
+    all.extend(protections(plan, said, target));
     all.extend(credentials(plan, said, target));
     all
+}
+
+/// What may still end the target.
+fn protections(plan: &Plan, said: Said<'_>, target: &str) -> Option<String> {
+    said::unprotected(plan, said.protection)?;
+    let wanting = |status| matches!(status, MeasureStatus::NotHeld | MeasureStatus::Unknown);
+    let measures = said.protection.map(|protection| protection.measures.as_slice()).unwrap_or_default();
+    let left: Vec<String> = measures
+        .iter()
+        .filter(|measure| wanting(measure.status))
+        .map(|measure| measure.measure.words(&measure.subject))
+        .collect();
+    Some(if left.is_empty() {
+        format!(
+            "protect {target} by hand: take it out of its Auto Scaling group and load balancers, and set termination protection"
+        )
+    } else {
+        format!("see to it by hand that others cannot end {target}: {}", left.join(", "))
+    })
 }
 
 /// What the denial of credentials left open.
@@ -210,7 +234,7 @@ fn credentials(plan: &Plan, said: Said<'_>, target: &str) -> Option<String> {
         Some((DenialStatus::Denied | DenialStatus::NothingToDeny | DenialStatus::Withheld, _)) => {
             format!("look at the policies and sessions of {role}: the denial did not end well")
         }
-        Some((DenialStatus::NotDenied, _)) => {
+        Some((DenialStatus::NotDenied | DenialStatus::Lifted, _)) => {
             format!("revoke the sessions of {role} by hand: they are still good, also those taken from the target")
         }
         Some((DenialStatus::Unknown, _)) | None => {

@@ -10,6 +10,8 @@ use crate::text::bounded;
 pub enum RiskKind {
     /// Flows through NAT gateways, load balancers, endpoints and the like stay tracked whatever the groups say [facts 3].
     AutomaticallyTrackedFlows,
+    /// Connections that were tracked before the cut are remembered for longer than they must be while they are idle [facts 4].
+    LongTracking,
     /// Security groups do not filter the VPC's resolver: DNS tunnels survive isolation [facts 6].
     VpcResolver,
     /// Instance metadata still hands out role credentials.
@@ -30,6 +32,12 @@ pub enum RiskKind {
     EvidenceNotLocked,
     /// The network was deliberately not cut, and a person must decide.
     CutWithheld,
+    /// The target is still in an Auto Scaling group, which may terminate it [facts 18].
+    AutoScaling,
+    /// The target is still registered with a load balancer.
+    LoadBalancer,
+    /// Nothing keeps the target, or one of its disks, from being stopped, terminated or deleted [facts 19].
+    Unprotected,
     /// The brake could not count how many targets are contained without a person, so that it did not hold.
     BrakeNotCounted,
 }

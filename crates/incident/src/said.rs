@@ -9,6 +9,7 @@ use crate::evidence::{
     Lockdown, LockdownStatus, Missing, Permission, Termination,
 };
 use crate::plan::{Cut, DenialPlan, MemoryPlan, Plan, SkipReason};
+use crate::protection::{Protection, ProtectionStatus};
 use crate::risk::{Risk, RiskKind, merged};
 use crate::text::bounded;
 
@@ -17,6 +18,8 @@ use crate::text::bounded;
 pub struct Said<'a> {
     /// How contained the target is.
     pub containment: Option<&'a Containment>,
+    /// What keeps it alive.
+    pub protection: Option<&'a Protection>,
     /// Whether its role sessions are denied.
     pub denial: Option<&'a Denial>,
     /// How the capture of its memory ended.
@@ -56,6 +59,9 @@ impl Said<'_> {
 pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
     let mut all = plan.map(|plan| plan.risks.clone()).unwrap_or_default();
     all = merged(&all, said.containment.map(|containment| containment.risks.as_slice()).unwrap_or_default());
+    if let Some(protection) = said.protection {
+        all = later(all, &protection.risks);
+    }
     if let Some(memory) = said.memory {
         resolve_memory(&mut all, memory);
     }
@@ -68,6 +74,8 @@ pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
         let closed = lockdown.status == LockdownStatus::LockedDown;
         all.retain(|risk| match risk.kind {
             RiskKind::S3Path => !closed,
+            // Lock-down shortens again what is still long, and states what stays so.
+            RiskKind::LongTracking => lockdown.read_back_at.is_none(),
             RiskKind::InstanceMetadata => !lockdown.metadata_off,
             _ => true,
         });
@@ -165,6 +173,23 @@ pub fn unlocked(plan: &Plan, lockdown: Option<&Lockdown>) -> Option<Missing> {
     Some(Missing::new("lockdown", because(said, reasons, failure)))
 }
 
+/// Why the protection of the target is not as planned, in one sentence.
+pub fn unprotected(plan: &Plan, protection: Option<&Protection>) -> Option<String> {
+    if !plan.target.state.is_alive() {
+        return None;
+    }
+    let said = match protection.map(|protection| protection.status) {
+        Some(ProtectionStatus::Protected | ProtectionStatus::NothingToProtect) => return None,
+        Some(ProtectionStatus::PartlyProtected) => "the target is only partly protected from being ended by others",
+        Some(ProtectionStatus::NotProtected) => "the target is not protected from being ended by others",
+        Some(ProtectionStatus::Unknown) => "it could not be read back whether the target is protected from being ended by others",
+        None => "the run broke before it could say whether the target is protected from being ended by others",
+    };
+    let (reasons, failure) =
+        protection.map_or((&[][..], None), |protection| (&protection.reasons[..], protection.failure.as_ref()));
+    Some(bounded(&because(said, reasons, failure), 400))
+}
+
 /// Why the denial of credentials is not as planned, in one sentence.
 pub fn undenied(plan: &Plan, denial: Option<&Denial>) -> Option<String> {
     let wanted = plan.credentials == DenialPlan::Deny
@@ -172,7 +197,7 @@ pub fn undenied(plan: &Plan, denial: Option<&Denial>) -> Option<String> {
         && plan.cut == Cut::Now
         && plan.target.state.is_alive();
     let said = match denial.map(|denial| (denial.status, denial.scope)) {
-        Some((DenialStatus::NotDenied, _)) if wanted => "the target's credentials are not denied",
+        Some((DenialStatus::NotDenied | DenialStatus::Lifted, _)) if wanted => "the target's credentials are not denied",
         Some((DenialStatus::Unknown, _)) if wanted => "it could not be read back whether the target's credentials are denied",
         Some((DenialStatus::Denied, DenialScope::AllButSystemsManager)) if wanted => {
             "the target's credentials are denied but for what Systems Manager's agent needs"

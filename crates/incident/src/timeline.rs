@@ -69,6 +69,10 @@ fn read_back(said: Said<'_>) -> Vec<Line> {
         let message = format!("containment read back: {}", word(&found.status));
         lines.push(line(at, "Containment read back", "containment", "", "", &message));
     }
+    if let Some((found, at)) = said.protection.and_then(|found| Some((found, found.read_back_at?))) {
+        let message = format!("protection from being ended read back: {}", word(&found.status));
+        lines.push(line(at, "Protection read back", "protection", "", "", &message));
+    }
     if let Some((found, at)) = said.denial.and_then(|found| Some((found, found.read_back_at?))) {
         let scope = match found.scope {
             DenialScope::All => "everything",

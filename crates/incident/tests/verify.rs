@@ -167,6 +167,7 @@ fn sealed() -> Case {
         missing: Vec::new(),
         target: None,
         containment: None,
+        protection: None,
         denial: None,
         memory: None,
         lockdown: None,

@@ -195,7 +195,7 @@ impl Run<'_> {
     /// Groups first, then every convert at once, then every cut at once.
     async fn carry_out(&mut self, decision: &Decision) -> Round {
         let ec2 = &self.clients.ec2;
-        let case = &self.plan.case_id;
+        let maker = self.plan.case_id.as_str();
         let path = self.open_path();
         let ensured = future::join_all(decision.vpcs.iter().map(|(vpc, need)| async move {
             let Need { isolation, collection, conversion } = need;
@@ -203,12 +203,12 @@ impl Run<'_> {
                 let need = need.clone();
                 async move {
                     match need {
-                        Some(need) => ensure(ec2, case, vpc, &need, path).await,
+                        Some(need) => ensure(ec2, maker, vpc, &need, path).await,
                         None => Ensured::default(),
                     }
                 }
             };
-            (vpc.clone(), future::join3(ensure(ec2, case, vpc, isolation, None), maybe(collection), maybe(conversion)).await)
+            (vpc.clone(), future::join3(ensure(ec2, maker, vpc, isolation, None), maybe(collection), maybe(conversion)).await)
         }))
         .await;
         let mut round = Round::default();

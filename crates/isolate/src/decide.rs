@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::types::IpPermission;
-use incident::plan::CollectionPath;
+use incident::plan::{CollectionPath, Tracking};
 use incident::{GroupId, InterfaceId, VpcId};
 
 use crate::path::{self, Peer};
@@ -191,6 +191,8 @@ pub struct World {
     pub nics: Vec<Nic>,
     /// Our groups in their VPCs.
     pub groups: Vec<Group>,
+    /// How long the idle connections of those interfaces are tracked where anybody has set it.
+    pub tracking: BTreeMap<InterfaceId, Tracking>,
 }
 
 impl World {
@@ -198,6 +200,11 @@ impl World {
     pub fn current(&self, vpc: &VpcId, role: Role) -> Option<&Group> {
         let of_role = self.groups.iter().filter(|group| group.vpc == *vpc && group.role == role && group.is_usable());
         of_role.min_by_key(|group| (group.number, group.id.clone()))
+    }
+
+    /// How long the interface's idle connections are tracked, where anybody has set it.
+    pub fn tracking(&self, nic: &Nic) -> Option<Tracking> {
+        self.tracking.get(&nic.id).copied()
     }
 
     /// Our group with this id.
@@ -365,7 +372,8 @@ fn need<'a>(vpcs: &'a mut BTreeMap<VpcId, Need>, world: &World, vpc: &VpcId) -> 
     })
 }
 
-fn group_need(world: &World, vpc: &VpcId, role: Role, path: Option<&CollectionPath>) -> GroupNeed {
+/// What the group of this role in `vpc` needs to be there and right.
+pub(crate) fn group_need(world: &World, vpc: &VpcId, role: Role, path: Option<&CollectionPath>) -> GroupNeed {
     if let Some(group) = world.current(vpc, role) {
         return GroupNeed::repair(group, path);
     }

@@ -28,21 +28,21 @@ pub(crate) struct Ensured {
     pub(crate) attempts: Vec<Attempt>,
 }
 
-/// Finds or makes the group, and sets its rules right.
-pub(crate) async fn ensure(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, path: Option<&CollectionPath>) -> Ensured {
+/// Finds or makes the group, and sets its rules right. `maker` is the case that needs it, for the tag of a new group.
+pub(crate) async fn ensure(ec2: &Client, maker: &str, vpc: &VpcId, need: &GroupNeed, path: Option<&CollectionPath>) -> Ensured {
     let mut ensured = Ensured::default();
     match &need.found {
         Some(id) => fix(ec2, id, need, &mut ensured).await,
-        None => make(ec2, case, vpc, need, path, &mut ensured).await,
+        None => make(ec2, maker, vpc, need, path, &mut ensured).await,
     }
     ensured
 }
 
-async fn make(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, path: Option<&CollectionPath>, ensured: &mut Ensured) {
+async fn make(ec2: &Client, maker: &str, vpc: &VpcId, need: &GroupNeed, path: Option<&CollectionPath>, ensured: &mut Ensured) {
     for number in need.number..need.number.saturating_add(NAMES) {
         let name = need.role.name(number);
         let intended = change("ec2:CreateSecurityGroup", &vpc, Value::Null, json!({ "role": need.role.tag(), "name": name }));
-        let created = create(ec2, case, vpc, need.role, &name).await;
+        let created = create(ec2, maker, vpc, need.role, &name).await;
         match created {
             Err(error) if error.is("InvalidGroup.Duplicate") => match group_named(ec2, vpc, &name).await {
                 Ok(Some(group)) if group.role == need.role && group.is_usable() => {
@@ -63,12 +63,12 @@ async fn make(ec2: &Client, case: &CaseId, vpc: &VpcId, need: &GroupNeed, path: 
     }
 }
 
-async fn create(ec2: &Client, case: &CaseId, vpc: &VpcId, role: Role, name: &str) -> Result<GroupId, AwsError> {
+async fn create(ec2: &Client, maker: &str, vpc: &VpcId, role: Role, name: &str) -> Result<GroupId, AwsError> {
     let tag = |key: &str, value: &str| Tag::builder().key(key).value(value).build();
     let tags = TagSpecification::builder()
         .resource_type(ResourceType::SecurityGroup)
         .tags(tag(ROLE, role.tag()))
-        .tags(tag("cordon:case", case.as_str()))
+        .tags(tag("cordon:case", maker))
         .build();
     let description = match role {
         Role::Conversion => "Cordon: allow-all for the moment that makes flows untracked. Do not use.",

@@ -4,7 +4,8 @@
 //! untracked, and then into the isolation group, which has no rules: an untracked flow ends with the rule that allowed it
 //! [facts 1, 2]. Where memory is to be collected, the primary interface ends in the collection group instead: nothing in, and
 //! out just what the collector needs. `close-door` runs after a failure and sees to it that no interface stays in the
-//! wide-open group; `lockdown` leaves nothing open at all, and switches instance metadata off.
+//! wide-open group; `lockdown` leaves nothing open at all, and switches instance metadata off. Outside of incidents `prepare`
+//! makes the groups beforehand, and `sweep` finds what is not as it should be.
 //!
 //! Safe to repeat: it looks first and changes only what is not yet so. Groups are found again by tag and name, and an
 //! interface that is in its clean isolation group already is left alone.
@@ -21,14 +22,18 @@ mod groups;
 mod lockdown;
 mod metadata;
 pub mod path;
+mod prepare;
 mod records;
+pub mod sweep;
+mod tracking;
 mod verdict;
 mod world;
 
 use handler::{AwsError, Store, StoreError};
 use incident::evidence::{Containment, Failure, Lockdown};
 use incident::plan::Plan;
-use incident::{CaseId, Classify, Fault, Visit};
+use incident::sweep::{Prepared, Swept};
+use incident::{CaseId, Classify, Fault, Visit, VpcId};
 use serde::{Deserialize, Serialize};
 
 /// What the state machine, or the last word, asks for.
@@ -58,6 +63,13 @@ pub enum Input {
         /// What may be done.
         plan: Box<Plan>,
     },
+    /// Make the groups that incidents need, before there is one. For `cordon prepare`.
+    Prepare {
+        /// The VPCs; every one of the Region where none is named.
+        vpcs: Vec<VpcId>,
+    },
+    /// Look at everything that containment leaves behind. For `cordon doctor`.
+    Sweep,
 }
 
 /// What was done, as it was read back.
@@ -68,6 +80,10 @@ pub enum Output {
     Containment(Containment),
     /// By `lockdown`.
     Lockdown(Lockdown),
+    /// By `prepare`.
+    Prepared(Prepared),
+    /// By `sweep`.
+    Swept(Swept),
 }
 
 /// What the step talks to.
@@ -129,5 +145,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
             Box::pin(close_door::close_door(clients, &visit, &plan, failure)).await.map(Output::Containment)
         }
         Input::Lockdown { visit, plan } => Box::pin(lockdown::lock_down(clients, &visit, &plan)).await.map(Output::Lockdown),
+        Input::Prepare { vpcs } => Box::pin(prepare::prepare(clients, vpcs)).await.map(Output::Prepared),
+        Input::Sweep => Box::pin(sweep::sweep(clients)).await.map(Output::Swept),
     }
 }

@@ -8,6 +8,7 @@ use incident::{GroupId, InterfaceId};
 use crate::act::Run;
 use crate::contain::is_contained;
 use crate::decide::{Nic, Role, World, is_right};
+use crate::tracking;
 
 /// Each interface as it was read back; `Unknown` for each one that was known where nothing could be read.
 pub(crate) fn interfaces(run: &Run<'_>, before: &[Nic], now: Option<&World>) -> Vec<InterfaceOutcome> {
@@ -107,6 +108,12 @@ pub(crate) fn risks(run: &Run<'_>, now: Option<&World>, withheld: bool) -> Vec<R
         )
     });
     risks.extend(tracked);
+    let remembered = now.into_iter().flat_map(|now| tracking::too_long(run, now)).map(|nic| {
+        let advice = "its idle connections are tracked for longer than they must be, up to five days for TCP: set its connection \
+                      tracking timeouts to 60, 60 and 30 seconds";
+        Risk::new(RiskKind::LongTracking, nic.id.as_str(), advice)
+    });
+    risks.extend(remembered);
     if let (Some(path), Some(now)) = (run.open_path().filter(|path| !path.evidence_bucket_only), now) {
         let open = now.nics.iter().filter(|nic| status(nic, now, Some(path)).0 == InterfaceStatus::PathOnly);
         risks.extend(open.map(|nic| {

@@ -1,12 +1,12 @@
 //! Looks: the target's interfaces and our groups, as EC2 describes them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, NetworkInterface, SecurityGroup};
 use futures_util::future;
 use handler::{AwsError, failed};
-use incident::plan::Plan;
+use incident::plan::{Plan, Tracking};
 use incident::{GroupId, InstanceId, InterfaceId, VpcId};
 
 use crate::decide::{Group, Nic, Role, Rules, World};
@@ -21,12 +21,12 @@ pub(crate) const RETIRED: &str = "cordon:retired";
 pub(crate) async fn look(ec2: &Client, plan: &Plan) -> Result<World, AwsError> {
     let known = vpcs(plan);
     let (nics, groups) = future::join(nics(ec2, &plan.target.instance_id), groups(ec2, &known)).await;
-    let (nics, mut groups) = (nics?, groups?);
+    let ((nics, tracking), mut groups) = (nics?, groups?);
     let late: BTreeSet<VpcId> = nics.iter().map(|nic| nic.vpc.clone()).filter(|vpc| !known.contains(vpc)).collect();
     if !late.is_empty() {
         groups.extend(self::groups(ec2, &late).await?);
     }
-    Ok(World { nics, groups })
+    Ok(World { nics, groups, tracking })
 }
 
 /// The VPCs that the plan names.
@@ -41,7 +41,17 @@ pub(crate) async fn groups(ec2: &Client, vpcs: &BTreeSet<VpcId>) -> Result<Vec<G
     }
     let ours = filter(&format!("tag:{ROLE}"), Role::ALL.map(|role| role.tag().to_owned()));
     let there = filter("vpc-id", vpcs.iter().map(ToString::to_string));
-    let pages = ec2.describe_security_groups().filters(ours).filters(there).into_paginator().items().send();
+    described(ec2, vec![ours, there]).await
+}
+
+/// Every group of ours in the Region.
+pub(crate) async fn every_group(ec2: &Client) -> Result<Vec<Group>, AwsError> {
+    let ours = filter(&format!("tag:{ROLE}"), Role::ALL.map(|role| role.tag().to_owned()));
+    described(ec2, vec![ours]).await
+}
+
+async fn described(ec2: &Client, filters: Vec<Filter>) -> Result<Vec<Group>, AwsError> {
+    let pages = ec2.describe_security_groups().set_filters(Some(filters)).into_paginator().items().send();
     let groups: Vec<SecurityGroup> = pages.collect::<Result<_, _>>().await.map_err(failed("ec2:DescribeSecurityGroups"))?;
     Ok(groups.iter().filter_map(group).collect())
 }
@@ -54,16 +64,17 @@ pub(crate) async fn group_named(ec2: &Client, vpc: &VpcId, name: &str) -> Result
     Ok(answer.security_groups().iter().find_map(group))
 }
 
-async fn nics(ec2: &Client, instance: &InstanceId) -> Result<Vec<Nic>, AwsError> {
+async fn nics(ec2: &Client, instance: &InstanceId) -> Result<(Vec<Nic>, BTreeMap<InterfaceId, Tracking>), AwsError> {
     let attached = filter("attachment.instance-id", [instance.to_string()]);
     let pages = ec2.describe_network_interfaces().filters(attached).into_paginator().items().send();
     let nics: Vec<NetworkInterface> = pages.collect::<Result<_, _>>().await.map_err(failed("ec2:DescribeNetworkInterfaces"))?;
+    let tracking = nics.iter().filter_map(tracking).collect();
     let mut nics: Vec<Nic> = nics.iter().filter_map(nic).collect();
     nics.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(nics)
+    Ok((nics, tracking))
 }
 
-fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Filter {
+pub(crate) fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Filter {
     Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
 }
 
@@ -76,6 +87,14 @@ fn nic(nic: &NetworkInterface) -> Option<Nic> {
         groups: nic.groups().iter().filter_map(|group| GroupId::parse(group.group_id()?).ok()).collect(),
         ours: !managed,
     })
+}
+
+fn tracking(nic: &NetworkInterface) -> Option<(InterfaceId, Tracking)> {
+    let set = nic.connection_tracking_configuration()?;
+    let tracking =
+        Tracking { tcp_established: set.tcp_established_timeout(), udp_stream: set.udp_stream_timeout(), udp: set.udp_timeout() };
+    let id = InterfaceId::parse(nic.network_interface_id()?).ok()?;
+    (tracking != Tracking::default()).then_some((id, tracking))
 }
 
 fn group(group: &SecurityGroup) -> Option<Group> {

@@ -6,6 +6,7 @@
 //! INVARIANT: once a case is sealed, nothing is written into it; that people were told stands beside it.
 
 pub mod message;
+mod released;
 mod said;
 
 use handler::{AwsError, Store, failed};
@@ -13,6 +14,8 @@ use incident::evidence::{
     Capture, Closed, Containment, Denial, Failure, Freeze, Lockdown, Permission, Preserved, Sealed, Termination,
 };
 use incident::plan::Plan;
+use incident::protection::Protection;
+use incident::release::{Checked, Released};
 use incident::said::Said;
 use incident::triage::Triaged;
 use incident::{Classify, ExecutionArn, Fault, Visit, case};
@@ -36,6 +39,8 @@ pub enum Input {
     Closed(Box<End>),
     /// The incident broke.
     Failed(Box<End>),
+    /// A release ended, or was refused.
+    Released(Box<ReleaseEnd>),
     /// No case is opened here, but a person must know.
     Verdict {
         /// Where in the execution this is.
@@ -55,6 +60,8 @@ pub struct End {
     pub plan: Option<Plan>,
     /// How contained the target is.
     pub containment: Option<Containment>,
+    /// What keeps it alive.
+    pub protection: Option<Protection>,
     /// Whether its role sessions are denied.
     pub denial: Option<Denial>,
     /// What was frozen.
@@ -83,11 +90,32 @@ pub struct End {
     pub input: Value,
 }
 
+/// Everything that is known at the end of a release. Absent is what it did not get to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseEnd {
+    /// Where in the execution this is.
+    pub visit: Visit,
+    /// What was asked for. Hostile: anybody who may start an execution wrote it.
+    pub request: Value,
+    /// Whether it was allowed, and what was to be given back.
+    pub checked: Option<Checked>,
+    /// Whether the target's role sessions are still denied.
+    pub denial: Option<Denial>,
+    /// What was given back.
+    pub released: Option<Released>,
+    /// The end of the release's own file.
+    pub closed: Option<Closed>,
+    /// What broke.
+    pub failure: Option<Failure>,
+}
+
 impl End {
     /// What was done to the target, and what was taken from it.
     fn said(&self) -> Said<'_> {
         Said {
             containment: self.containment.as_ref(),
+            protection: self.protection.as_ref(),
             denial: self.denial.as_ref(),
             memory: self.memory.as_ref(),
             lockdown: self.lockdown.as_ref(),
@@ -135,6 +163,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let output = publish(clients, &notice).await?;
     match &input {
         Input::Opened { visit, plan } => note(clients, visit, plan, &output).await,
+        Input::Released(end) => mark(clients, &end.visit.execution, notice.kind, &output).await,
         Input::Closed(end) | Input::Failed(end) => mark(clients, &end.visit.execution, notice.kind, &output).await,
         Input::Verdict { .. } => {}
     }

@@ -12,8 +12,7 @@ use incident::triage::{Triaged, Verdict};
 use incident::{CaseId, ExecutionArn, InstanceId, finding, report};
 use serde::{Deserialize, Serialize};
 
-use crate::said;
-use crate::{End, Input};
+use crate::{End, Input, released, said};
 use incident::text::harmless;
 
 /// Why people are told.
@@ -32,6 +31,8 @@ pub enum Kind {
     Joined,
     /// More targets at once than may be handled without a person.
     Ask,
+    /// A release ended, or was refused.
+    Released,
 }
 
 /// The target, as far as it is known.
@@ -88,6 +89,7 @@ pub fn notice(input: &Input) -> Notice {
         Input::Opened { visit, plan } => opened(&visit.execution, plan),
         Input::Closed(end) => ended(Kind::Closed, end),
         Input::Failed(end) => ended(Kind::Failed, end),
+        Input::Released(end) => released::notice(end),
         Input::Verdict { visit, triage } => verdict(&visit.execution, triage),
     }
 }
@@ -102,6 +104,8 @@ pub fn subject(notice: &Notice) -> String {
         (Kind::Failed, _) => "INCIDENT BROKE: act now",
         (Kind::Elsewhere, _) => "finding about another account or Region: act",
         (Kind::Joined, _) => "a worse finding joined the open case",
+        (Kind::Released, Some(true)) => "released",
+        (Kind::Released, _) => "release NOT as asked for: look",
         (Kind::Ask, _) => "too many targets at once: decide",
     };
     incident::text::subject(&format!("Cordon: {target}: {what}"))
@@ -250,7 +254,7 @@ fn verdict(execution: &ExecutionArn, triage: &Triaged) -> Notice {
 }
 
 /// What is known from the plan, or from the execution alone.
-fn about(kind: Kind, execution: &ExecutionArn, plan: Option<&Plan>) -> Notice {
+pub(crate) fn about(kind: Kind, execution: &ExecutionArn, plan: Option<&Plan>) -> Notice {
     let region = execution.region();
     Notice {
         schema: "cordon.notice.v1".to_owned(),
@@ -334,7 +338,7 @@ fn sentence(missing: &Missing) -> String {
 }
 
 /// Sentences made harmless, and not too many.
-fn lines(all: &[String]) -> Vec<String> {
+pub(crate) fn lines(all: &[String]) -> Vec<String> {
     let more = all.len().saturating_sub(MOST);
     let mut kept: Vec<String> = all.iter().take(MOST).map(|line| harmless(line, 500)).collect();
     if more > 0 {

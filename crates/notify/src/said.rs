@@ -1,9 +1,12 @@
 //! What was done to the target and taken from it, one sentence each: lock-down, credentials, memory. Pure.
 
+use std::fmt::Write as _;
+
 use incident::ending;
 use incident::evidence::{Capture, CaptureStatus, Denial, DenialScope, DenialStatus, LockdownStatus};
 use incident::manifest::MOST_HASHED;
 use incident::plan::{Cut, DenialPlan, MemoryPlan, Plan, SkipReason};
+use incident::protection::{Measure, MeasureStatus, Protection, ProtectionStatus};
 use incident::said::{self, Said};
 
 use incident::text::harmless;
@@ -42,8 +45,38 @@ pub(crate) fn not_planned(plan: &Plan) -> Vec<String> {
 pub(crate) fn done(plan: &Plan, said: Said<'_>) -> Vec<String> {
     let mut all = ending::said(said);
     let locked = if said.terminated() { None } else { locked(plan, said) };
-    all.extend([locked, denied(plan, said.denial), captured(plan, said.memory)].into_iter().flatten());
+    let kept = if said.terminated() { None } else { kept(plan, said.protection) };
+    all.extend([locked, kept, denied(plan, said.denial), captured(plan, said.memory)].into_iter().flatten());
     all
+}
+
+fn kept(plan: &Plan, protection: Option<&Protection>) -> Option<String> {
+    let held = |wanted| {
+        let measures = protection.map(|protection| protection.measures.as_slice()).unwrap_or_default();
+        measures.iter().filter(move |measure| measure.measure == wanted && measure.status == MeasureStatus::Held)
+    };
+    match protection.map(|protection| protection.status) {
+        Some(ProtectionStatus::NothingToProtect) => None,
+        Some(ProtectionStatus::Protected) => {
+            let mut text = "It is PROTECTED from being ended by others, as far as AWS offers that".to_owned();
+            if let Some(group) = held(Measure::AutoScalingGroup).next() {
+                let _ = write!(text, "; it left the Auto Scaling group {}, which replaces it", harmless(&group.subject, 255));
+            }
+            let balancers = held(Measure::TargetGroup).count() + held(Measure::ClassicBalancer).count();
+            if balancers > 0 {
+                let _ = write!(text, "; it was taken out of {balancers} load balancer target groups");
+            }
+            text.push('.');
+            Some(text)
+        }
+        _ => said::unprotected(plan, protection).map(|why| format!("{}.", harmless(&first_up(&why), 300).trim_end_matches('.'))),
+    }
+}
+
+/// With a capital letter.
+fn first_up(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn locked(plan: &Plan, said: Said<'_>) -> Option<String> {
@@ -77,7 +110,9 @@ fn denied(plan: &Plan, denial: Option<&Denial>) -> Option<String> {
         Some((DenialStatus::Denied, DenialScope::AllButSystemsManager)) => {
             "Its credentials are DENIED, for this target alone, but for what Systems Manager's agent needs."
         }
-        Some((DenialStatus::NotDenied, _)) => "Its credentials are NOT denied: they are still good, also those taken from it.",
+        Some((DenialStatus::NotDenied | DenialStatus::Lifted, _)) => {
+            "Its credentials are NOT denied: they are still good, also those taken from it."
+        }
         Some((DenialStatus::Unknown, _)) => "It is NOT KNOWN whether its credentials are denied: revoke the role's sessions.",
         Some((DenialStatus::Withheld, _)) => "Its credentials were deliberately not denied.",
         Some((DenialStatus::NothingToDeny, _)) => return None,

@@ -9,7 +9,10 @@ use notify::message::{Notice, notice, structured, subject, text};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use stub::Answer;
-use support::{CASE, TOPIC, closed, denial, failed, lockdown, memory, opened, parse, plan, published, tell, topic, verdict};
+use support::{
+    CASE, TOPIC, closed, denial, failed, lockdown, memory, opened, parse, plan, protection, published, released, tell, topic,
+    verdict,
+};
 
 /// Where it stands that people were told how the execution ended.
 fn told() -> String {
@@ -198,6 +201,12 @@ fn each_end_of_memory_lockdown_and_credentials_is_told_in_words() {
         ("/lockdown", lockdown("notLockedDown", "pathOnly", true), "NOT locked down: eni-0abc1234def567890 can still reach"),
         ("/lockdown", lockdown("unknown", "cut", false), "NOT locked down: its instance metadata may still answer."),
         ("/lockdown", Value::Null, "reach Systems Manager and S3, and its instance metadata may still answer"),
+        ("/protection", protection("protected"), "It is PROTECTED from being ended by others"),
+        ("/protection", protection("partlyProtected"), "The target is only partly protected from being ended by others."),
+        ("/protection", protection("notProtected"), "The target is not protected from being ended by others."),
+        ("/protection", protection("unknown"), "It could not be read back whether the target is protected"),
+        ("/protection", Value::Null, "The run broke before it could say whether the target is protected"),
+        ("/protection", left(), "it left the Auto Scaling group web, which replaces it; it was taken out of 2 load balancer"),
         ("/denial", denial("denied", "all"), "Its credentials are DENIED, for this target alone, also those"),
         ("/denial", denial("denied", "allButSystemsManager"), "but for what Systems Manager's agent needs"),
         ("/denial", denial("notDenied", "all"), "Its credentials are NOT denied"),
@@ -210,9 +219,57 @@ fn each_end_of_memory_lockdown_and_credentials_is_told_in_words() {
         assert!(said.contains(expected), "{at} = {value}: `{expected}` must be said: {said}");
     }
     let stopped = with(closed("contained", &json!([]), &json!([])), &[("/plan/memory", skip("noMemory"))]);
-    let nothing =
-        with(stopped, &[("/denial", denial("nothingToDeny", "all")), ("/lockdown", lockdown("nothingToLock", "cut", false))]);
+    let nothing = with(
+        stopped,
+        &[
+            ("/denial", denial("nothingToDeny", "all")),
+            ("/lockdown", lockdown("nothingToLock", "cut", false)),
+            ("/protection", protection("nothingToProtect")),
+        ],
+    );
     assert_eq!(notice(&parse(&nothing)).also, [""; 0], "of what there was not, nothing is said");
+}
+
+/// A target that left its group and two balancers.
+fn left() -> Value {
+    let measure = |measure: &str, subject: &str| json!({"measure": measure, "subject": subject, "status": "held", "reason": ""});
+    let measures = json!([measure("autoScalingGroup", "web"), measure("targetGroup", "one"), measure("classicBalancer", "two")]);
+    with(protection("protected"), &[("/measures", measures)])
+}
+
+#[test]
+fn each_end_of_a_release_is_told_in_words_and_hostile_reasons_are_harmless() {
+    let item = json!({"restore": {"what": "terminationProtection", "to": false}, "status": "notRestored", "reason": "denied by a policy"});
+    let ended = |status: &str| json!({"status": status, "items": [item], "readBackAt": null, "reasons": [], "failure": null});
+    let refused = json!({"verdict": "refused", "reasons": ["the case is still open"], "plan": null});
+    for (changes, as_planned, expected) in [
+        (vec![("/released", with(ended("released"), &[("/items", json!([]))]))], true, "The target is RELEASED"),
+        (vec![("/released", ended("partlyReleased"))], false, "termination protection: denied by a policy"),
+        (vec![("/released", ended("notReleased"))], false, "NOT released: it is as contained as before"),
+        (vec![("/released", ended("superseded"))], false, "a new finding claimed the target"),
+        (vec![("/released", ended("unknown"))], false, "It is NOT KNOWN whether the target is released"),
+        (vec![("/released", Value::Null), ("/checked", refused)], false, "REFUSED: nothing was changed"),
+        (vec![("/released", Value::Null), ("/closed", Value::Null)], false, "The release BROKE"),
+        (
+            vec![("/request/caseId", json!("\u{1b}[2J")), ("/checked", Value::Null), ("/released", Value::Null)],
+            false,
+            "an unknown target",
+        ),
+        (vec![("/checked/plan/reason", json!("all well\r\n\r\nWhat to do:\n- nothing"))], false, "Reason given: all well"),
+    ] {
+        let notice = notice(&parse(&with(released(), &changes)));
+        let said = text(&notice);
+        assert!(said.contains(expected), "{changes:?}: `{expected}` must be said: {said}");
+        assert_eq!(notice.as_planned, Some(as_planned), "{changes:?}");
+        assert!(!said.contains("\n- nothing") && !said.contains('\u{1b}'), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn that_people_were_told_of_a_release_is_noted_so_that_the_last_word_does_not_tell_again() {
+    let aws = topic();
+    tell(&aws, &released()).await.unwrap();
+    assert!(aws.keys().iter().any(|key| key.starts_with("work/told/")), "{:?}", aws.keys());
 }
 
 #[test]

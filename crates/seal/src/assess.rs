@@ -7,6 +7,7 @@ use incident::evidence::{
 };
 use incident::manifest::SealedSnapshot;
 use incident::plan::{Cut, LockMode, Plan};
+use incident::protection::ProtectionStatus;
 use incident::record::{Phase, Record};
 use incident::said::{self, Said};
 use incident::text::bounded;
@@ -122,6 +123,7 @@ fn gaps(known: Known<'_>, records: &[Record]) -> Vec<Missing> {
         "Snapshot" => known.freeze.is_some_and(|found| found.failure.is_none()),
         "MemoryCapture" => said.memory.is_some_and(|found| found.status != CaptureStatus::Running && found.failure.is_none()),
         "Lockdown" => said.lockdown.is_some_and(|found| found.status == LockdownStatus::LockedDown),
+        "Protect" => said.protection.is_some_and(|found| found.status == ProtectionStatus::Protected),
         "DenyCredentials" => denied(false),
         "DenyAllCredentials" => denied(true),
         _ => false,
@@ -179,6 +181,7 @@ pub fn reasons(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, fai
     };
     let missing = missing.iter().filter(|missing| !planned(&missing.item));
     all.extend(missing.map(|missing| format!("{}: {}", missing.item, missing.reason)));
+    all.extend(plan.and_then(|plan| said::unprotected(plan, said.protection)));
     all.extend(plan.and_then(|plan| said::undenied(plan, said.denial)));
     all.extend(ending::unended(said));
     all.iter().map(|reason| bounded(reason, 400)).collect()

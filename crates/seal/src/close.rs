@@ -103,6 +103,7 @@ async fn write(clients: &Clients, case: &Case, mut input: CloseInput) -> Result<
 /// Fills in what a run that died could not hand on, from what it sealed. Gives the items of the seal.
 fn remembered(input: &mut CloseInput, manifest: Option<EvidenceManifest>) -> Vec<Item> {
     let Some(manifest) = manifest else { return Vec::new() };
+    input.protection = input.protection.take().or(manifest.protection);
     input.denial = input.denial.take().or(manifest.denial);
     input.memory = input.memory.take().or(manifest.memory);
     input.lockdown = input.lockdown.take().or(manifest.lockdown);
@@ -121,7 +122,7 @@ async fn sealed_now(clients: &Clients, case: &Case, input: &CloseInput) -> Resul
 }
 
 /// The records that are not in the first chain, chained to its head.
-async fn closing_chain(case: &Case, objects: &Objects) -> Result<Chain, Error> {
+pub(crate) async fn closing_chain(case: &Case, objects: &Objects) -> Result<Chain, Error> {
     let (lines, start) = match case.file.get(case::CUSTODY).await? {
         Some(fetched) => custody::check(&fetched.bytes, &Chain::start())
             .map_err(|source| Error::Custody { key: case::CUSTODY.to_owned(), source })?,
@@ -163,6 +164,7 @@ async fn tell(
         todo: report::todo(plan, said, sealed, input.failure.as_ref()),
         plan: case.plan.clone(),
         containment: input.containment.clone(),
+        protection: input.protection.clone(),
         denial: input.denial.clone(),
         memory: input.memory.clone().map(|memory| Capture { progress: None, ..memory }),
         lockdown: input.lockdown.clone(),

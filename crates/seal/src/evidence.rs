@@ -54,6 +54,7 @@ pub(crate) async fn seal(
         missing,
         target,
         containment: known.said.containment.cloned(),
+        protection: known.said.protection.cloned(),
         denial: known.said.denial.cloned(),
         memory: known.said.memory.cloned().map(|memory| Capture { progress: None, ..memory }),
         lockdown: known.said.lockdown.cloned(),

@@ -5,6 +5,7 @@
 use aws_sdk_lambda::primitives::Blob;
 use handler::failed;
 use incident::evidence::{Closed, Containment, Failure};
+use incident::release::{CheckVerdict, Checked, ReleasePlan};
 use incident::text::bounded;
 use incident::{ExecutionArn, Visit, case};
 use jiff::Timestamp;
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::locate::{self, Case};
-use crate::{Clients, CloseInput, Error, close, evidence, failure};
+use crate::{Clients, CloseInput, Error, close, evidence, failure, release};
 
 /// The name that the last word has in visits, where a state has its own.
 pub(crate) const LAST_WORD: &str = "LastWord";
@@ -59,6 +60,9 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
         ),
     };
     let input = execution_input(clients, &event).await;
+    if let Some(release) = logged("find the release", release::of(clients, &visit, &input).await).flatten() {
+        return Box::pin(of_release(clients, visit, input, release, failure)).await;
+    }
     let case = logged("find the case", Box::pin(locate::find(clients, &visit, None, &input)).await).flatten();
     let closed = match &case {
         Some(case) => logged("read the closing manifest", close::closed(case).await).flatten(),
@@ -78,6 +82,7 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
         visit: visit.clone(),
         plan: case.as_ref().and_then(|case| case.plan.clone()).map(Box::new),
         containment: end.containment.clone(),
+        protection: None,
         denial: None,
         freeze: None,
         opening: Value::Null,
@@ -111,6 +116,7 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
             "visit": visit,
             "plan": case.as_ref().and_then(|case| case.plan.as_ref()),
             "containment": end.containment,
+            "protection": manifest.and_then(|manifest| manifest.protection.as_ref()),
             "denial": manifest.and_then(|manifest| manifest.denial.as_ref()),
             "freeze": null,
             "opening": null,
@@ -121,6 +127,39 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
             "closed": end.closed,
             "failure": failure,
             "input": input,
+        }),
+    )
+    .await;
+    told.map(|_| true)
+}
+
+/// The same for a release. There is no door to close: what it had not given back yet stays contained.
+async fn of_release(
+    clients: &Clients,
+    visit: Visit,
+    request: Value,
+    release: Option<ReleasePlan>,
+    failure: Failure,
+) -> Result<bool, Error> {
+    if told(clients, &visit).await {
+        return Ok(false);
+    }
+    let end = release::End {
+        visit: visit.clone(),
+        release: release.clone(),
+        released: None,
+        denial: None,
+        failure: Some(failure.clone()),
+    };
+    let closed = logged("close the release's file", Box::pin(release::close(clients, end)).await);
+    let checked = release.map(|plan| Checked { verdict: CheckVerdict::Release, reasons: Vec::new(), plan: Some(plan) });
+    let told: Result<Value, Error> = invoke(
+        clients,
+        "NOTIFY_FUNCTION_ARN",
+        clients.settings.notify.as_deref(),
+        &json!({
+            "mode": "released", "visit": visit, "request": request, "checked": checked, "denial": null, "released": null,
+            "closed": closed, "failure": failure,
         }),
     )
     .await;

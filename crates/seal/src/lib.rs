@@ -2,7 +2,7 @@
 //!
 //! `evidence` makes the evidence manifest, complete or with what is missing, and tags the target whose end is provided for. `failure` writes down what broke. `close` takes
 //! in what joined, writes the report and signs the exact set of objects. The last word does the same for an execution that
-//! failed, timed out or was aborted, after it has closed the door, and tells people.
+//! failed, timed out or was aborted, after it has closed the door, and tells people. `release` closes the file of a release.
 //!
 //! Safe to repeat: every object is write-once and the first writer wins, so that an attempt whose answer was lost is found
 //! again and gone on with; a manifest that is there is signed as it is, never made anew.
@@ -20,6 +20,7 @@ mod inbox;
 mod last_word;
 mod locate;
 mod objects;
+mod release;
 mod sign;
 mod target;
 
@@ -27,6 +28,8 @@ use handler::{AwsError, Store, StoreError};
 use incident::custody::CustodyError;
 use incident::evidence::{Capture, Containment, Denial, Failure, Freeze, Lockdown, Permission, Preserved, Sealed, Termination};
 use incident::plan::Plan;
+use incident::protection::Protection;
+use incident::release::{ReleasePlan, Released};
 use incident::said::Said;
 use incident::{Classify, Fault, Visit};
 use serde::{Deserialize, Deserializer};
@@ -69,6 +72,8 @@ pub enum Step {
         plan: Box<Plan>,
         /// How contained the target is.
         containment: Option<Box<Containment>>,
+        /// What keeps it alive.
+        protection: Option<Box<Protection>>,
         /// Whether its role sessions are denied.
         denial: Option<Box<Denial>>,
         /// What was frozen.
@@ -95,6 +100,19 @@ pub enum Step {
     },
     /// Close the case.
     Close(Box<CloseInput>),
+    /// Close the file of a release.
+    Release {
+        /// Where in the execution this is.
+        visit: Visit,
+        /// What was to be given back.
+        release: Option<Box<ReleasePlan>>,
+        /// What was.
+        released: Option<Box<Released>>,
+        /// Whether the target's role sessions are still denied.
+        denial: Option<Box<Denial>>,
+        /// What broke.
+        failure: Option<Failure>,
+    },
 }
 
 /// What is known of an incident at its end. All of it may be absent: the run may have broken anywhere.
@@ -107,6 +125,8 @@ pub struct CloseInput {
     pub plan: Option<Box<Plan>>,
     /// How contained the target is.
     pub containment: Option<Containment>,
+    /// What keeps it alive.
+    pub protection: Option<Protection>,
     /// Whether its role sessions are denied.
     pub denial: Option<Denial>,
     /// What was frozen.
@@ -168,6 +188,7 @@ impl CloseInput {
     fn said(&self) -> Said<'_> {
         Said {
             containment: self.containment.as_ref(),
+            protection: self.protection.as_ref(),
             denial: self.denial.as_ref(),
             memory: self.memory.as_ref(),
             lockdown: self.lockdown.as_ref(),
@@ -231,10 +252,11 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
             Box::pin(last_word::speak(clients, *event)).await.map(|spoke| serde_json::json!({ "spoke": spoke }))
         }
         Input::Step(step) => match *step {
-            Step::Evidence { visit, plan, containment, denial, freeze, opening: _, preserved, memory, lockdown } => {
+            Step::Evidence { visit, plan, containment, protection, denial, freeze, opening: _, preserved, memory, lockdown } => {
                 let case = locate::planned(clients, (*plan).clone());
                 let said = Said {
                     containment: containment.as_deref(),
+                    protection: protection.as_deref(),
                     denial: denial.as_deref(),
                     memory: memory.as_deref(),
                     lockdown: lockdown.as_deref(),
@@ -252,6 +274,11 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
                 Ok(serde_json::json!({ "caseId": case }))
             }
             Step::Close(input) => Box::pin(close::close(clients, *input)).await.map(|closed| json(&closed)),
+            Step::Release { visit, release, released, denial, failure } => {
+                let (release, released, denial) = (release.map(|it| *it), released.map(|it| *it), denial.map(|it| *it));
+                let end = release::End { visit, release, released, denial, failure };
+                Box::pin(release::close(clients, end)).await.map(|closed| json(&closed))
+            }
         },
     }
 }

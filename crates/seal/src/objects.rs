@@ -209,7 +209,7 @@ fn lock(mode: Option<&ObjectLockMode>, until: Option<&DateTime>) -> Option<Reten
 fn trust(name: &str) -> Trust {
     match name {
         case::FINDING => Trust::AsReceived,
-        case::BEFORE | case::SNAPSHOTS | case::HISTORY => Trust::Aws,
+        case::BEFORE | case::BEFORE_PROTECTIONS | case::BEFORE_BALANCERS | case::SNAPSHOTS | case::HISTORY => Trust::Aws,
         _ if name.starts_with(case::FINDINGS) => Trust::AsReceived,
         _ if name.starts_with(capture::FOLDER) && name != capture::STATEMENT => Trust::HostDependent,
         _ => Trust::Cordon,

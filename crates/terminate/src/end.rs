@@ -1,6 +1,7 @@
 //! The end that cannot be undone: intent, call, read-back, outcome.
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::AttributeBooleanValue;
 use handler::recorder::{Recorder, result};
 use handler::{AwsError, failed};
 use incident::evidence::{Termination, TerminationStatus};
@@ -14,6 +15,8 @@ use crate::facts::ACTION;
 use crate::guard::Permit;
 use crate::{Clients, Error, standing};
 
+/// The action that takes our own protection off.
+const UNPROTECT: &str = "ec2:ModifyInstanceAttribute";
 /// After how many retries an instance that EC2 agreed to terminate, and does not, counts as not terminated. What EC2 shows
 /// lags behind what it does.
 const MOST_LOOKS: u32 = 3;
@@ -29,9 +32,19 @@ pub(crate) async fn terminate(
     let from = json!({"state": standing::name(permit.state())});
     let to = json!({"state": "terminated", "by": permit.by(), "manifest": permit.manifest()});
     let mut change = Change::intended(ACTION, id.as_str(), from, to);
-    let number = recorder.intent(vec![change.clone()]).await?;
+    let clearing = permit.clears_protection().then(|| {
+        Change::intended(UNPROTECT, id.as_str(), json!({"disableApiTermination": true}), json!({"disableApiTermination": false}))
+    });
+    let number = recorder.intent(clearing.iter().chain([&change]).cloned().collect()).await?;
 
-    let called = if permit.state().is_alive() { Some(end(&clients.ec2, id).await) } else { None };
+    let cleared = if clearing.is_some() { Some(unprotect(&clients.ec2, id).await) } else { None };
+    let clearing = clearing.map(|clearing| Change { result: cleared.as_ref().map(result), ..clearing });
+    let called = match cleared {
+        // EC2 would refuse it.
+        Some(Err(error)) => Some(Err(error)),
+        _ if permit.state().is_alive() => Some(end(&clients.ec2, id).await),
+        _ => None,
+    };
     let now = standing::look(&clients.ec2, id).await.map(|instance| standing::of(instance.as_ref()).state);
     let at = handler::now();
 
@@ -39,7 +52,7 @@ pub(crate) async fn terminate(
     let seen = now
         .as_ref()
         .map_or_else(|error| json!({"notReadBack": error.to_string()}), |state| json!({"readBack": standing::name(*state)}));
-    recorder.outcome(number, vec![change], seen).await?;
+    recorder.outcome(number, clearing.into_iter().chain([change]).collect(), seen).await?;
 
     let (status, reasons) = verdict(called, now.as_ref().copied().map_err(Clone::clone), visit.retry)?;
     let state = now.ok();
@@ -52,6 +65,13 @@ pub(crate) async fn terminate(
         reasons,
         failure: None,
     })
+}
+
+/// Takes off the protection that Protect had put on.
+async fn unprotect(ec2: &Client, id: &InstanceId) -> Result<(), AwsError> {
+    let off = AttributeBooleanValue::builder().value(false).build();
+    let call = ec2.modify_instance_attribute().instance_id(id.as_str()).disable_api_termination(off);
+    call.send().await.map_err(failed(UNPROTECT)).map(drop)
 }
 
 /// `TerminateInstances` for one instance.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::types::{AttributeBooleanValue, Filter, Instance, InstanceAttributeName, LockState, LockedSnapshotsInfo};
 use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
-use futures_util::future::{join, try_join, try_join_all, try_join3};
+use futures_util::future::{join, try_join, try_join_all, try_join3, try_join4};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use handler::{AwsError, failed};
 use incident::claim::Claim;
@@ -16,6 +16,7 @@ use incident::evidence::ObjectRef;
 use incident::manifest::EvidenceManifest;
 use incident::permission::Answered;
 use incident::plan::{LockMode, Plan, SnapshotLock};
+use incident::protection::BeforeProtections;
 use incident::record::{ChangeResult, Record};
 use incident::text::{bounded, sha256};
 use incident::{CaseId, ExecutionArn, Fault, InstanceId, SnapshotId, case};
@@ -68,17 +69,20 @@ pub(crate) async fn read(
         answers,
         claim,
         target,
+        protected_before: Err("there is no manifest that says what was before".to_owned()),
         snapshots: Vec::new(),
         objects: Vec::new(),
         intended,
     };
     if let Ok(Manifest { document, .. }) = &facts.manifest {
-        let (plan, objects, snapshots) = Box::pin(try_join3(
-            plan(clients, case, document),
+        let (plan, before, objects, snapshots) = Box::pin(try_join4(
+            sealed::<Plan>(clients, case, document, case::PLAN),
+            sealed::<BeforeProtections>(clients, case, document, case::BEFORE_PROTECTIONS),
             sealed_objects(clients, document, &keys),
             snapshots(clients, document),
         ))
         .await?;
+        facts.protected_before = protected_before(clients, before, plan.as_ref().ok()).await?;
         (facts.plan, facts.objects, facts.snapshots) = (plan, objects, snapshots);
     }
     Ok(facts)
@@ -160,18 +164,40 @@ async fn verify(clients: &Clients, manifest: &[u8], signature: Vec<u8>) -> Resul
     }
 }
 
-/// The plan as it was sealed: the version and the digest that the manifest lists.
-async fn plan(clients: &Clients, case: &CaseId, document: &EvidenceManifest) -> Result<Result<Plan, String>, AwsError> {
-    let key = case::key(case, case::PLAN);
+/// A document as it was sealed: the version and the digest that the manifest lists.
+async fn sealed<T: DeserializeOwned>(
+    clients: &Clients,
+    case: &CaseId,
+    document: &EvidenceManifest,
+    name: &str,
+) -> Result<Result<T, String>, AwsError> {
+    let key = case::key(case, name);
     let mut sealed = document.items.iter().map(|item| &item.object).filter(|object| object.key == key);
     let (Some(object), None) = (sealed.next(), sealed.next()) else {
-        return Ok(Err("the manifest does not list exactly one plan".to_owned()));
+        return Ok(Err(format!("the manifest does not list exactly one `{name}`")));
     };
     let fetched = told(fetch(&clients.store, &key, &object.version_id).await)?;
     Ok(fetched.and_then(|fetched| {
         let same = sha256(&fetched.bytes) == object.sha256;
         if same { parsed(&fetched.bytes) } else { Err("it does not have the SHA-256 that was sealed".to_owned()) }
     }))
+}
+
+/// Whether the target was protected against termination before Cordon came. A case of a target that an earlier one had
+/// contained found that one's protection there: what counts is what the first one found.
+async fn protected_before(
+    clients: &Clients,
+    before: Result<BeforeProtections, String>,
+    plan: Option<&Plan>,
+) -> Result<Result<bool, String>, AwsError> {
+    let said = |before: BeforeProtections| before.termination_protection.ok_or_else(|| "EC2 had not said".to_owned());
+    let found = before.and_then(said);
+    let Some(earlier) = plan.and_then(|plan| plan.earlier_case.as_ref()).filter(|_| found == Ok(true)) else {
+        return Ok(found);
+    };
+    let first = told(clients.store.get(&case::key(earlier, case::BEFORE_PROTECTIONS)).await)?;
+    // A case that protected nothing left nothing of its own.
+    Ok(first.and_then(|there| there.map_or(Ok(true), |there| parsed(&there.bytes).and_then(said))))
 }
 
 /// Every object below `approvals/`, whatever it is.

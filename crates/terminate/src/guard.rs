@@ -37,6 +37,8 @@ pub struct Facts {
     pub claim: Result<Option<Claim>, String>,
     /// The target now.
     pub target: Result<Target, String>,
+    /// Whether the target was protected against termination before the case, so that the protection is not ours to take off.
+    pub protected_before: Result<bool, String>,
     /// The manifest's snapshots now.
     pub snapshots: Vec<Snapshot>,
     /// The manifest's objects now.
@@ -105,7 +107,8 @@ pub struct Object {
 ///
 /// ```compile_fail,E0451
 /// let instance = incident::InstanceId::parse("i-0abc1234").unwrap();
-/// let permit = terminate::guard::Permit { instance, by: Vec::new(), manifest: String::new(), state: incident::plan::TargetState::Running };
+/// let (by, manifest, state) = (Vec::new(), String::new(), incident::plan::TargetState::Running);
+/// let permit = terminate::guard::Permit { instance, by, manifest, state, clears_protection: false };
 /// ```
 ///
 /// nor used twice:
@@ -121,6 +124,7 @@ pub struct Permit {
     by: Vec<String>,
     manifest: String,
     state: TargetState,
+    clears_protection: bool,
 }
 
 impl Permit {
@@ -143,6 +147,11 @@ impl Permit {
     pub fn state(&self) -> TargetState {
         self.state
     }
+
+    /// Whether our own protection against termination has to be taken off first.
+    pub fn clears_protection(&self) -> bool {
+        self.clears_protection
+    }
 }
 
 impl Facts {
@@ -163,7 +172,9 @@ pub fn judge(facts: &Facts) -> Result<Permit, Vec<Refusal>> {
     let by = allowed(facts, &mut refusals);
     match (&facts.manifest, &facts.target) {
         (Ok(manifest), Ok(target)) if refusals.is_empty() && !by.is_empty() => {
-            Ok(Permit { instance: facts.case.instance(), by, manifest: manifest.sha256.clone(), state: target.standing.state })
+            let clears_protection = target.standing.state.is_alive() && target.protection == Ok(true);
+            let (instance, manifest, state) = (facts.case.instance(), manifest.sha256.clone(), target.standing.state);
+            Ok(Permit { instance, by, manifest, state, clears_protection })
         }
         _ if refusals.is_empty() => Err(vec![against(RefusalKind::ApprovalMissing, "", "nobody has allowed it")]),
         _ => Err(refusals),
@@ -418,10 +429,16 @@ fn protected(facts: &Facts) -> Vec<Refusal> {
     let mut all: Vec<Refusal> = tags
         .map(|tag| against(RefusalKind::Protected, &tag.key, "the target has this tag of the policy: remove it if it may go"))
         .collect();
-    let reason = match &target.protection {
-        Ok(false) => return all,
-        Ok(true) => "somebody has protected it against termination: ask them, and take the protection off".to_owned(),
-        Err(reason) => format!("whether it is protected against termination could not be read: {reason}"),
+    let reason = match (&target.protection, &facts.protected_before) {
+        // Ours goes with a permit.
+        (Ok(false), _) | (Ok(true), Ok(false)) => return all,
+        (Ok(true), Ok(true)) => {
+            "somebody had protected it against termination before the case: ask them, and take the protection off".to_owned()
+        }
+        (Ok(true), Err(reason)) => {
+            format!("it is protected against termination, and whether Cordon did that could not be read: {reason}")
+        }
+        (Err(reason), _) => format!("whether it is protected against termination could not be read: {reason}"),
     };
     all.push(against(RefusalKind::Protected, "disableApiTermination", reason));
     all

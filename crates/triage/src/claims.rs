@@ -1,4 +1,4 @@
-//! One open case for each target: claim it, join the case that is open, or take over from an owner that died.
+//! One open case for each target: claim it, join the case that is open, or take over from an owner that died or only releases.
 //!
 //! INVARIANT: a finding is joined only to a claim that was read back unchanged after the finding had been laid down, so
 //! that Close, which marks the claim before it counts the findings, never misses it.
@@ -33,7 +33,7 @@ pub(crate) async fn claim(
 ) -> Result<Claimed, Error> {
     let (key, store) = (Claim::key(instance), &clients.store);
     let severity = trigger.summary.severity;
-    let ours = Claim { case_id: case.clone(), execution_arn: visit.execution.clone(), severity, closing: false };
+    let ours = Claim { case_id: case.clone(), execution_arn: visit.execution.clone(), severity, closing: false, release: false };
     let body = handler::case_file::to_json(&ours);
     if store.put_if(&key, body.clone(), None).await? {
         return Ok(Claimed::Ours);
@@ -44,7 +44,9 @@ pub(crate) async fn claim(
     if theirs.execution_arn == visit.execution {
         return Ok(Claimed::Ours);
     }
-    if !is_running(clients, &theirs.execution_arn).await? {
+    // A release gives way to a new finding, also while it runs: before and after each step it looks whether it still holds
+    // the target.
+    if theirs.release || !is_running(clients, &theirs.execution_arn).await? {
         return if store.put_if(&key, body, Some(&there.etag)).await? { Ok(Claimed::Ours) } else { Err(Error::Race) };
     }
     if theirs.closing {

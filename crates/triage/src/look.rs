@@ -2,11 +2,12 @@
 
 use aws_sdk_ec2::operation::describe_instances::DescribeInstancesOutput;
 use aws_sdk_ec2::types::{
-    ArchitectureValues, Filter, HttpTokensState, Instance, InstanceLifecycleType, InstanceMetadataEndpointState,
-    InstanceNetworkInterface, InstanceNetworkInterfaceAttachment, InstanceStateName, InstanceType, Reservation,
+    ArchitectureValues, EbsInstanceBlockDevice, Filter, HttpTokensState, Instance, InstanceLifecycleType,
+    InstanceMetadataEndpointState, InstanceNetworkInterface, InstanceNetworkInterfaceAttachment, InstanceStateName, InstanceType,
+    Reservation,
 };
 use handler::{AwsError, failed};
-use incident::plan::{Architecture, Interface, Metadata, PolicySource, Target, TargetState, Volume};
+use incident::plan::{Address, Architecture, Interface, Metadata, PolicySource, Target, TargetState, Tracking, Volume};
 use incident::policy::Policy;
 use incident::text::bounded;
 use incident::{Classify, ExecutionArn, Fault, GroupId, InstanceId, InterfaceId, VolumeId, VpcId};
@@ -104,12 +105,14 @@ fn seen(found: &Instance, instance: &InstanceId, execution: &ExecutionArn) -> Se
         if nic.attachment().and_then(InstanceNetworkInterfaceAttachment::device_index) == Some(0) {
             seen.primary = Some(primary(nic, id.clone()));
         }
-        seen.target.interfaces.push(Interface { id, vpc, groups });
+        seen.target.interfaces.push(Interface { id, vpc, groups, tracking: tracking(nic), address: address(nic) });
     }
     for mapping in found.block_device_mappings() {
         let Some(id) = mapping.ebs().and_then(|ebs| VolumeId::parse(ebs.volume_id()?).ok()) else { continue };
         let root = mapping.device_name().is_some() && mapping.device_name() == found.root_device_name();
-        seen.target.volumes.push(Volume { id, device: bounded(mapping.device_name().unwrap_or_default(), 64), root });
+        let device = bounded(mapping.device_name().unwrap_or_default(), 64);
+        let delete_on_termination = mapping.ebs().and_then(EbsInstanceBlockDevice::delete_on_termination);
+        seen.target.volumes.push(Volume { id, device, root, delete_on_termination });
     }
     seen.target.profile = found.iam_instance_profile().and_then(|p| p.arn()).map(|arn| bounded(arn, 300));
     seen.target.architecture = match found.architecture() {
@@ -129,6 +132,21 @@ fn seen(found: &Instance, instance: &InstanceId, execution: &ExecutionArn) -> Se
         |tag: &aws_sdk_ec2::types::Tag| (tag.key().unwrap_or_default().to_owned(), tag.value().unwrap_or_default().to_owned());
     seen.tags = found.tags().iter().map(tag).collect();
     seen
+}
+
+/// How long idle connections are tracked, where anybody has set it.
+fn tracking(nic: &InstanceNetworkInterface) -> Option<Tracking> {
+    let set = nic.connection_tracking_configuration()?;
+    let tracking =
+        Tracking { tcp_established: set.tcp_established_timeout(), udp_stream: set.udp_stream_timeout(), udp: set.udp_timeout() };
+    (tracking != Tracking::default()).then_some(tracking)
+}
+
+/// The public address. One that EC2 gave belongs to `amazon`; an Elastic IP address to its account.
+fn address(nic: &InstanceNetworkInterface) -> Option<Address> {
+    let association = nic.association()?;
+    let ip = association.public_ip()?.parse::<std::net::Ipv4Addr>().ok()?;
+    Some(Address { ip: ip.to_string(), assigned: association.ip_owner_id() == Some("amazon") })
 }
 
 fn primary(nic: &InstanceNetworkInterface, interface: InterfaceId) -> Primary {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use incident::evidence::{Capture, Containment, Denial, Freeze, Lockdown, Permission, Preserved, Termination};
 use incident::policy::Policy;
+use incident::protection::Protection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -19,6 +20,7 @@ fn check(variable: &str, value: &Value) -> Result<(), String> {
         "capture" => whole::<Capture>(value),
         "locked" => whole::<Lockdown>(value),
         "denial" | "denied" => whole::<Denial>(value),
+        "protection" => whole::<Protection>(value),
         // Notify reads no more of it than this.
         "permission" => whole::<Permission>(value),
         "termination" => whole::<Termination>(value),
@@ -150,7 +152,7 @@ fn the_longest_incident_fits_into_the_time_limit() {
     let asked = (1..=1_000).rev().find(allowed).unwrap_or_default();
     assert!(asked > 0, "people may not be asked for any time: does this test still know the policy's form?");
     let tasks: u64 = tasks().iter().map(longest).sum();
-    let limit = definition().get("TimeoutSeconds").and_then(Value::as_u64).unwrap_or_default();
+    let limit = definition("incident").get("TimeoutSeconds").and_then(Value::as_u64).unwrap_or_default();
     assert!(
         (hours + asked) * 3600 + tasks <= limit,
         "{hours} h of waiting for snapshots, {asked} h for people, and {tasks} s of Tasks that each need every attempt exceed the definition's TimeoutSeconds of {limit}"

@@ -9,7 +9,7 @@ use incident::Fault;
 use serde_json::{Value, json};
 
 use flow::{looping, reached};
-use journeys::machine::{self, definition, errors, machines, states, tasks, text, variables};
+use journeys::machine::{self, DEFINITIONS, definition, errors, machines, machines_of, states, tasks, text, variables};
 
 /// What Lambda itself may fail with before or after the function has run [facts 87]. The last two are what newer runtimes say
 /// of a function that ran out of time or of memory.
@@ -33,10 +33,15 @@ fn is_our_fault(name: &str) -> bool {
 
 #[test]
 fn the_definition_is_jsonata_from_the_top_and_has_a_time_limit() {
-    let definition = definition();
-    assert_eq!(text(&definition, "QueryLanguage"), "JSONata");
-    assert!(definition.get("TimeoutSeconds").is_some(), "without TimeoutSeconds a lost execution runs for a year");
-    assert!(!tasks().is_empty(), "statemachine/incident.asl.json cannot be read");
+    for name in DEFINITIONS {
+        let definition = definition(name);
+        assert_eq!(text(&definition, "QueryLanguage"), "JSONata", "{name}");
+        assert!(definition.get("TimeoutSeconds").is_some(), "{name}: without TimeoutSeconds a lost execution runs for a year");
+        assert!(
+            machines_of(name).iter().any(|machine| !machine.states.is_empty()),
+            "statemachine/{name}.asl.json cannot be read"
+        );
+    }
 }
 
 #[test]

@@ -13,4 +13,6 @@ mod degraded;
 mod ending;
 mod memory;
 mod never_acts;
+mod release;
+mod service;
 mod whole;

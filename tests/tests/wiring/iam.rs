@@ -113,12 +113,12 @@ fn nothing_that_changes_anything_is_allowed_on_everything() {
     }
 }
 
-/// Whether an action on roles can only ever take rights away.
+/// Whether an action on roles can only ever deny, or take back what denies.
 fn harmless_on_roles(statement: &super::template::Statement, action: &str) -> bool {
     let condition = |pointer: &str| statement.body.pointer(&format!("/Condition{pointer}")).cloned().unwrap_or_default();
     match action {
-        "iam:AttachRolePolicy" => condition("/ArnEquals/iam:PolicyARN") == json!({"Ref": "DenyPolicy"}),
-        "iam:TagRole" => {
+        "iam:AttachRolePolicy" | "iam:DetachRolePolicy" => condition("/ArnEquals/iam:PolicyARN") == json!({"Ref": "DenyPolicy"}),
+        "iam:TagRole" | "iam:UntagRole" => {
             let keys = texts(&condition("/ForAllValues:StringEquals/aws:TagKeys"));
             // Without the second condition a call without tags would match as well.
             !keys.is_empty()
@@ -126,7 +126,9 @@ fn harmless_on_roles(statement: &super::template::Statement, action: &str) -> bo
                 && condition("/Null/aws:TagKeys") == json!("false")
         }
         // Only where the deployment asks for it, and only below the path that it names.
-        "iam:PutRolePolicy" => statement.resources().iter().all(|resource| resource.ends_with(":role${InlinePath}*")),
+        "iam:PutRolePolicy" | "iam:DeleteRolePolicy" => {
+            statement.resources().iter().all(|resource| resource.ends_with(":role${InlinePath}*"))
+        }
         _ => false,
     }
 }
@@ -193,7 +195,9 @@ fn changes_to_what_others_own_are_bound_to_our_tags() {
                 .any(|resource| ["security-group/*", "snapshot/*"].iter().any(|end| resource.ends_with(end)));
             let creates =
                 texts(&statement.body).iter().any(|text| ["CreateSecurityGroup", "CreateSnapshots"].contains(&text.as_str()));
-            let bound = !statement.tags().is_empty() || creates;
+            // The groups that a target wore before may be any.
+            let gives_back = function.id == "ReleaseFunction" && statement.actions() == ["ec2:ModifyNetworkInterfaceAttribute"];
+            let bound = !statement.tags().is_empty() || creates || gives_back;
             assert!(!ours || bound, "{}.{}: bind it to a tag of ours", function.id, statement.sid);
         }
     }

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use incident::policy::Policy;
 use journeys::cloud::root;
-use journeys::machine::{expressions, states, tasks, text};
+use journeys::machine::{DEFINITIONS, expressions, machines_of, states, tasks, text};
 use serde_json::{Value, json};
 
 use template::{functions, resources, template, texts};
 
 /// States whose names are not those of their crates, with the crate and the mode; a step with one state needs no line.
-const MODES: [(&str, &str, &str); 17] = [
+const MODES: [(&str, &str, &str); 22] = [
     ("Isolate", "isolate", "contain"),
     ("Lockdown", "isolate", "lockdown"),
     ("ClosePath", "isolate", "close-door"),
@@ -33,6 +33,11 @@ const MODES: [(&str, &str, &str); 17] = [
     ("NotifyClosed", "notify", "closed"),
     ("NotifyFailed", "notify", "failed"),
     ("Snapshot", "snapshot", ""),
+    ("Check", "release", "check"),
+    ("AllowCredentials", "credentials", "lift"),
+    ("Restore", "release", "restore"),
+    ("SealRelease", "seal", "release"),
+    ("NotifyReleased", "notify", "released"),
 ];
 
 /// `wait-for-snapshot` as `WaitForSnapshot`.
@@ -84,10 +89,26 @@ fn every_step_has_a_function_and_is_named_after_it() {
 
 #[test]
 fn every_placeholder_of_the_definition_is_the_version_of_its_function() {
-    let machine = resources("AWS::Serverless::StateMachine").into_iter().next().map(|(_, machine)| machine).unwrap_or_default();
-    assert_eq!(machine.pointer("/Properties/DefinitionUri"), Some(&json!("../statemachine/incident.asl.json")));
+    for name in DEFINITIONS {
+        placeholders(name);
+    }
+}
+
+/// The machine `cordon-NAME` of the template.
+fn machine_of(name: &str) -> Value {
+    let machines = resources("AWS::Serverless::StateMachine").into_iter().map(|(_, machine)| machine);
+    let named = |machine: &Value| machine.pointer("/Properties/Name") == Some(&json!(format!("cordon-{name}")));
+    // Null where the template has none: what is looked for in it then says so.
+    machines.into_iter().find(named).unwrap_or_default()
+}
+
+fn placeholders(name: &str) {
+    let machine = machine_of(name);
+    assert_eq!(machine.pointer("/Properties/DefinitionUri"), Some(&json!(format!("../statemachine/{name}.asl.json"))));
     let given = machine.pointer("/Properties/DefinitionSubstitutions").and_then(Value::as_object).cloned().unwrap_or_default();
-    let used: BTreeSet<String> = tasks().iter().map(|task| format!("{}FunctionArn", task.function())).collect();
+    let states = machines_of(name).into_iter().flat_map(|machine| machine.states.into_values());
+    let tasks = states.filter(|state| state.kind() == "Task");
+    let used: BTreeSet<String> = tasks.map(|task| format!("{}FunctionArn", task.function())).collect();
     assert_eq!(
         given.keys().cloned().collect::<BTreeSet<_>>(),
         used,
@@ -103,7 +124,7 @@ fn every_placeholder_of_the_definition_is_the_version_of_its_function() {
         let invoked = texts(machine.pointer("/Properties/Policies").unwrap_or_default());
         assert!(invoked.contains(&format!("${{{function}.Arn}}:*")), "the state machine's role may not run {function}");
     }
-    let text = std::fs::read_to_string(root().join("statemachine/incident.asl.json")).unwrap_or_default();
+    let text = std::fs::read_to_string(root().join(format!("statemachine/{name}.asl.json"))).unwrap_or_default();
     let named: BTreeSet<&str> = text.split("${").skip(1).filter_map(|rest| rest.split('}').next()).collect();
     assert_eq!(
         named,
@@ -114,13 +135,14 @@ fn every_placeholder_of_the_definition_is_the_version_of_its_function() {
 
 #[test]
 fn the_machine_has_the_name_that_functions_know_it_by() {
-    let machine = resources("AWS::Serverless::StateMachine").into_iter().next().map(|(_, machine)| machine).unwrap_or_default();
-    let name = machine.pointer("/Properties/Name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let names = DEFINITIONS.map(|name| machine_of(name).pointer("/Properties/Name").and_then(Value::as_str).map(str::to_owned));
     for function in functions() {
         for resource in function.statements().iter().flat_map(template::Statement::resources) {
-            let ours = [format!(":execution:{name}:*"), format!(":stateMachine:{name}")];
-            let fits = !resource.contains(":states:") || ours.iter().any(|ours| resource.ends_with(ours));
-            assert!(fits, "{}: {resource} is not {name}", function.id);
+            let ours = |name: &String| {
+                resource.ends_with(&format!(":execution:{name}:*")) || resource.ends_with(&format!(":stateMachine:{name}"))
+            };
+            let fits = !resource.contains(":states:") || names.iter().flatten().any(ours);
+            assert!(fits, "{}: {resource} is none of {names:?}", function.id);
         }
     }
 }
@@ -205,7 +227,7 @@ fn every_event_that_cannot_be_delivered_is_kept() {
             assert!(target.get("DeadLetterConfig").is_some() && target.get("RetryPolicy").is_some(), "{id}: add both");
         }
     }
-    let machine = json!([{"Ref": "IncidentMachine"}]);
+    let machine = json!([{"Ref": "IncidentMachine"}, {"Ref": "ReleaseMachine"}]);
     let ends = template().pointer("/Resources/LastWordRule/Properties/EventPattern/detail").cloned().unwrap_or_default();
     assert_eq!(ends, json!({"status": ["FAILED", "TIMED_OUT", "ABORTED"], "stateMachineArn": machine}));
 }

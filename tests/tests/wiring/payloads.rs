@@ -26,6 +26,8 @@ fn parses(function: &str, payload: Value) -> Result<(), String> {
         "MemoryCapture" => input::<memory_capture::Input>(payload),
         "Permission" => input::<permission::Input>(payload),
         "Terminate" => input::<terminate::Input>(payload),
+        "Protect" => input::<protect::Input>(payload),
+        "Release" => input::<release::Input>(payload),
         other => Err(format!("nobody has said what {other}Function parses: add it to this test")),
     }
 }
@@ -45,8 +47,14 @@ fn samples(variable: &str) -> Vec<Value> {
             "verdict": "respond", "tell": false, "reason": "text", "caseId": CASE, "plan": plan(json!({"decision": "now"}), json!({"decision": "capture", "path": null})),
             "finding": null, "owner": null, "executions": [],
         })],
+        "checked" => vec![json!({"verdict": "release", "reasons": [], "plan": release()})],
+        "released" => vec![json!({"status": "released", "items": [], "readBackAt": TIME, "reasons": [], "failure": null})],
+        "protection" => vec![json!({
+            "status": "protected", "measures": [{"measure": "stopProtection", "subject": "", "status": "held", "reason": ""}], "readBackAt": TIME,
+            "reasons": [], "risks": [], "failure": null,
+        })],
         "verdict" => vec![json!("respond")],
-        "tell" => vec![json!(true)],
+        "tell" | "credentials" => vec![json!(true)],
         "looks" | "captureLooks" => vec![json!(0)],
         "capture" | "memory" => vec![json!({
             "status": "running", "pauseSeconds": 5, "progress": {
@@ -104,6 +112,16 @@ fn plan(cut: Value, memory: Value) -> Value {
     plan
 }
 
+fn release() -> Value {
+    let plan = plan(json!({"decision": "now"}), json!({"decision": "capture", "path": null}));
+    let of_plan = |field: &str| plan.get(field).cloned().unwrap_or_default();
+    json!({
+        "schema": "cordon.release.v1", "releaseId": "i-0123456789abcdef0-ba9876543210", "execution": EXECUTION, "opened": TIME, "caseId": CASE,
+        "restoredFrom": CASE, "reason": "text", "target": of_plan("target"), "restore": [{"what": "terminationProtection", "to": false}],
+        "notRestorable": [{"what": "text", "reason": "text"}], "credentials": true, "retention": of_plan("retention"),
+    })
+}
+
 /// What an expression of a payload gives, with each variable holding what `variables` says.
 fn evaluated(value: &Value, variables: &BTreeMap<String, Value>) -> Value {
     let Value::String(text) = value else {
@@ -124,7 +142,13 @@ fn evaluated(value: &Value, variables: &BTreeMap<String, Value>) -> Value {
         "$states.context.Execution.Input" => json!({"instanceId": "i-0123456789abcdef0", "reason": "text"}),
         // A Task that takes its input does so after a Catch.
         "$states.input" => samples("failure").into_iter().next().unwrap_or_default(),
-        _ => expression.strip_prefix('$').and_then(|name| variables.get(name)).cloned().unwrap_or_else(|| json!(expression)),
+        // `$name`, or `$name.field`.
+        _ => {
+            let (name, field) = expression.split_once('.').unwrap_or((expression, ""));
+            let held = name.strip_prefix('$').and_then(|name| variables.get(name));
+            let held = if field.is_empty() { held } else { held.and_then(|held| held.get(field)) };
+            held.cloned().unwrap_or_else(|| json!(expression))
+        }
     }
 }
 

@@ -99,6 +99,12 @@ fn done(all: &mut Vec<(&'static str, String)>, known: &Known) {
     let unknown = (told.plan.is_some() && containment.is_none()).then_some("not known yet");
     let text = containment.map(|containment| words::containment(containment.status)).or(unknown);
     part("containment", text, &reasons(containment.map(|containment| &containment.reasons)));
+    let protection = told.protection.as_ref();
+    part(
+        "protection",
+        protection.map(|protection| words::protection(protection.status)),
+        &reasons(protection.map(|protection| &protection.reasons)),
+    );
     let lockdown = told.lockdown.as_ref();
     part(
         "lock-down",

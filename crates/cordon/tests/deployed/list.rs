@@ -95,7 +95,8 @@ fn a_line_for_programs_says_what_is_known_and_null_where_nothing_is() {
     let parsed: Value = serde_json::from_str(&out(&output)).unwrap();
     let case = |name: &str, opened: &str, status: &str, run: &str, containment: Value, termination: Value| {
         json!({"caseId": id(name), "instanceId": "i-0abc1234def567890", "opened": opened, "status": status,
-            "execution": execution(name), "executionStatus": run, "containment": containment, "termination": termination})
+            "execution": execution(name), "executionStatus": run, "containment": containment, "termination": termination,
+            "releases": null})
     };
     assert_eq!(
         parsed["cases"],

@@ -52,6 +52,9 @@ impl Iam {
             "TagRole",
             "GetRolePolicy",
             "PutRolePolicy",
+            "UntagRole",
+            "DetachRolePolicy",
+            "DeleteRolePolicy",
         ] {
             let role = Arc::clone(&role);
             aws.set_fn(&format!("iam:{action}"), move |call| answer(&mut role.lock().unwrap(), call));
@@ -81,6 +84,18 @@ impl Iam {
         self.aws.set_fn(action, move |call| {
             let answer = answer(&mut role.lock().unwrap(), call);
             if std::mem::replace(&mut *lost.lock().unwrap(), true) { answer } else { Answer::lost() }
+        });
+    }
+
+    /// Before a call of this action is answered, somebody else changes the role; once.
+    pub(crate) fn answers_then(&self, action: &str, change: impl FnOnce(&mut Role) + Send + 'static) {
+        let (role, change) = (Arc::clone(&self.role), Mutex::new(Some(change)));
+        self.aws.set_fn(action, move |call| {
+            let mut role = role.lock().unwrap();
+            if let (Some(change), Some(role)) = (change.lock().unwrap().take(), role.as_mut()) {
+                change(role);
+            }
+            answer(&mut role, call)
         });
     }
 
@@ -116,9 +131,24 @@ impl Iam {
         self.run("all", "DenyAllCredentials", "2026-11-24T04:30:00.500Z", retry).await
     }
 
+    /// A release of the target.
+    pub(crate) async fn lift(&self, retry: u32) -> Result<Output, Error> {
+        let plan = self.planned();
+        let visit = json!({"execution": EXECUTION.replace("incident", "release"), "state": "AllowCredentials",
+            "entered": "2026-11-26T03:30:00.120Z", "retry": retry});
+        let release = json!({"schema": "cordon.release.v1", "releaseId": "i-0123456789abcdef0-ba9876543210", "execution": EXECUTION,
+            "opened": "2026-11-26T03:30:00Z", "caseId": CASE, "restoredFrom": CASE, "reason": "text", "target": plan["target"],
+            "restore": [], "notRestorable": [], "credentials": true, "retention": plan["retention"]});
+        self.handle(json!({"mode": "lift", "visit": visit, "release": release})).await
+    }
+
     async fn run(&self, mode: &str, state: &str, entered: &str, retry: u32) -> Result<Output, Error> {
         let visit = json!({"execution": EXECUTION, "state": state, "entered": entered, "retry": retry});
-        let input: Input = serde_json::from_value(json!({"mode": mode, "visit": visit, "plan": self.planned()})).unwrap();
+        self.handle(json!({"mode": mode, "visit": visit, "plan": self.planned()})).await
+    }
+
+    async fn handle(&self, input: Value) -> Result<Output, Error> {
+        let input: Input = serde_json::from_value(input).unwrap();
         let config = self.aws.config();
         let store = handler::Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() };
         let clients = Clients { iam: aws_sdk_iam::Client::new(&config), store, settings: self.settings.clone() };
@@ -184,6 +214,24 @@ fn answer(role: &mut Option<Role>, call: &Call) -> Answer {
             }
             done(operation, "")
         }
+        "UntagRole" => {
+            for key in call.list("TagKeys") {
+                role.tags.remove(key);
+            }
+            done(operation, "")
+        }
+        "DetachRolePolicy" => {
+            let policy = param("PolicyArn");
+            if !role.attached.contains(&policy) {
+                return none("the attached policy");
+            }
+            role.attached.retain(|attached| *attached != policy);
+            done(operation, "")
+        }
+        "DeleteRolePolicy" => match role.inline.remove(&param("PolicyName")) {
+            Some(_) => done(operation, ""),
+            None => none("the inline policy"),
+        },
         "TagRole" => {
             let mut tags = role.tags.clone();
             for number in (1..).take_while(|number| call.param(&format!("Tags.member.{number}.Key")).is_some()) {

@@ -9,4 +9,6 @@
 
 mod collection;
 mod containing;
+mod operator;
 mod support;
+mod tracking;

@@ -26,6 +26,8 @@ pub(crate) struct Nic {
     pub(crate) vpc: String,
     pub(crate) groups: Vec<String>,
     pub(crate) requester_managed: bool,
+    /// The timeouts for TCP connections, UDP streams and UDP, once they were set.
+    pub(crate) tracking: Option<[String; 3]>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -72,6 +74,7 @@ impl Cloud {
             "CreateTags",
             "DescribeInstances",
             "ModifyInstanceMetadataOptions",
+            "DescribeVpcs",
         ] {
             let account = Arc::clone(&account);
             aws = aws.on_fn(&format!("ec2:{action}"), move |call| account.lock().unwrap().answer(call));
@@ -81,7 +84,7 @@ impl Cloud {
             let mut account = account.lock().unwrap();
             for (id, vpc, groups) in nics {
                 let groups = groups.iter().map(ToString::to_string).collect();
-                account.nics.insert((*id).to_owned(), Nic { vpc: (*vpc).to_owned(), groups, requester_managed: false });
+                account.nics.insert((*id).to_owned(), Nic { vpc: (*vpc).to_owned(), groups, ..Nic::default() });
             }
         }
         let clients = clients(&aws);
@@ -127,14 +130,14 @@ impl Cloud {
     pub(crate) async fn lock_down(&self, retry: u32, plan: &Value) -> Result<Lockdown, isolate::Error> {
         match self.step("lockdown", retry, plan).await? {
             Output::Lockdown(lockdown) => Ok(lockdown),
-            Output::Containment(other) => panic!("lockdown gave a containment: {other:?}"),
+            other => panic!("lockdown gave {other:?}"),
         }
     }
 
     pub(crate) async fn run(&self, mode: &str, retry: u32, plan: &Value) -> Result<Containment, isolate::Error> {
         match self.step(mode, retry, plan).await? {
             Output::Containment(containment) => Ok(containment),
-            Output::Lockdown(other) => panic!("{mode} gave a lock-down: {other:?}"),
+            other => panic!("{mode} gave {other:?}"),
         }
     }
 
@@ -154,6 +157,11 @@ impl Cloud {
         }
         let input: Input = serde_json::from_value(input).unwrap();
         handle(&self.clients, input).await
+    }
+
+    /// What an operator asks for outside of a case.
+    pub(crate) async fn ask(&self, input: Value) -> Result<Output, isolate::Error> {
+        handle(&self.clients, serde_json::from_value(input).unwrap()).await
     }
 
     /// The plan that triage made when it saw the single interface or the pair in their own groups.
@@ -266,7 +274,7 @@ impl Account {
     fn answer(&mut self, call: &Call) -> Answer {
         let group = call.param("GroupId").unwrap_or_default().to_owned();
         match call.action.trim_start_matches("ec2:") {
-            "DescribeNetworkInterfaces" => self.describe_nics(),
+            "DescribeNetworkInterfaces" => self.describe_nics(call),
             "DescribeSecurityGroups" => self.describe_groups(call),
             "CreateSecurityGroup" => self.create(call),
             "AuthorizeSecurityGroupIngress" => self.authorize(&group, call, true),
@@ -289,6 +297,11 @@ impl Account {
                      </item></reservationSet></DescribeInstancesResponse>"
                 ))
             }
+            "DescribeVpcs" => {
+                let vpc = |vpc: &&str| format!("<item><vpcId>{vpc}</vpcId></item>");
+                let vpcs: String = [VPC, VPC2].iter().map(vpc).collect();
+                Answer::xml(format!("<DescribeVpcsResponse><vpcSet>{vpcs}</vpcSet></DescribeVpcsResponse>"))
+            }
             "CreateTags" => {
                 let group = self.groups.get_mut(call.param("ResourceId.1").unwrap()).unwrap();
                 group.tags.insert(call.param("Tag.1.Key").unwrap().to_owned(), call.param("Tag.1.Value").unwrap().to_owned());
@@ -298,16 +311,21 @@ impl Account {
         }
     }
 
-    fn describe_nics(&self) -> Answer {
+    fn describe_nics(&self, call: &Call) -> Answer {
+        let wanted = (call.param("Filter.1.Name") == Some("group-id")).then(|| call.list("Filter.1.Value"));
+        let passes = |nic: &Nic| wanted.as_ref().is_none_or(|ids| nic.groups.iter().any(|id| ids.contains(&id.as_str())));
         let item = |(id, nic): (&String, &Nic)| {
             let groups: String = nic.groups.iter().map(|id| format!("<item><groupId>{id}</groupId></item>")).collect();
             format!(
                 "<item><networkInterfaceId>{id}</networkInterfaceId><vpcId>{}</vpcId><requesterManaged>{}</requesterManaged>\
-                 <groupSet>{groups}</groupSet></item>",
-                nic.vpc, nic.requester_managed
+                 <attachment><instanceId>i-0123456789abcdef0</instanceId></attachment>\
+                 <groupSet>{groups}</groupSet>{}</item>",
+                nic.vpc,
+                nic.requester_managed,
+                tracked(nic)
             )
         };
-        let items: String = self.nics.iter().map(item).collect();
+        let items: String = self.nics.iter().filter(|(_, nic)| passes(nic)).map(item).collect();
         Answer::xml(format!(
             "<DescribeNetworkInterfacesResponse><networkInterfaceSet>{items}</networkInterfaceSet></DescribeNetworkInterfacesResponse>"
         ))
@@ -425,16 +443,31 @@ impl Account {
     pub(crate) fn modify(&mut self, call: &Call) -> Answer {
         let id = call.param("NetworkInterfaceId").unwrap().to_owned();
         let groups: Vec<String> = call.list("SecurityGroupId").into_iter().map(str::to_owned).collect();
+        let timeouts = ["TcpEstablishedTimeout", "UdpStreamTimeout", "UdpTimeout"]
+            .map(|name| call.param(&format!("ConnectionTrackingSpecification.{name}")).map(str::to_owned));
         let Some(nic) = self.nics.get(&id).cloned() else {
             return Answer::ec2_error(400, "InvalidNetworkInterfaceID.NotFound", "no interface");
         };
         assert!(!nic.requester_managed, "a requester-managed interface must be left alone");
         assert!(groups.iter().all(|group| self.groups[group].vpc == nic.vpc), "a group belongs to the VPC of its interface");
+        if let [Some(tcp), Some(stream), Some(udp)] = timeouts {
+            assert!(groups.is_empty(), "EC2 takes one attribute in a call");
+            self.nics.get_mut(&id).unwrap().tracking = Some([tcp, stream, udp]);
+            return done(call);
+        }
         self.nics.get_mut(&id).unwrap().groups.clone_from(&groups);
         let names = self.names(&groups);
         self.history.push((id, names));
         done(call)
     }
+}
+
+fn tracked(nic: &Nic) -> String {
+    let Some([tcp, stream, udp]) = &nic.tracking else { return String::new() };
+    format!(
+        "<connectionTrackingConfiguration><tcpEstablishedTimeout>{tcp}</tcpEstablishedTimeout>\
+         <udpStreamTimeout>{stream}</udpStreamTimeout><udpTimeout>{udp}</udpTimeout></connectionTrackingConfiguration>"
+    )
 }
 
 fn done(call: &Call) -> Answer {

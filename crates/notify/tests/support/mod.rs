@@ -45,6 +45,10 @@ fn interface(status: &str) -> Value {
     json!({"id": "eni-0abc1234def567890", "status": status, "groupsBefore": [], "groupsNow": []})
 }
 
+pub(crate) fn protection(status: &str) -> Value {
+    json!({"status": status, "measures": [], "readBackAt": "2026-11-24T03:30:03Z", "reasons": [], "risks": [], "failure": null})
+}
+
 pub(crate) fn denial(status: &str, scope: &str) -> Value {
     json!({"status": status, "scope": scope, "role": "arn:aws:iam::111122223333:role/web", "readBackAt": null, "reasons": [], "risks": [],
         "failure": null})
@@ -74,7 +78,7 @@ fn object(name: &str) -> Value {
 pub(crate) fn closed(status: &str, missing: &Value, reasons: &Value) -> Value {
     let as_planned = reasons == &json!([]);
     json!({"mode": "closed", "visit": visit("NotifyClosed"), "plan": plan("Tor"), "containment": containment(status),
-        "denial": denial("denied", "all"), "freeze": null, "opening": {"told": true}, "preserved": null,
+        "protection": protection("protected"), "denial": denial("denied", "all"), "freeze": null, "opening": {"told": true}, "preserved": null,
         "memory": memory("captured", 16_642_998_272, ""), "lockdown": lockdown("lockedDown", "cut", true),
         "sealed": {"manifest": object("manifest-evidence.json"), "complete": as_planned, "missing": missing},
         "closed": {"asPlanned": as_planned, "manifest": object("manifest-closing.json"), "reasons": reasons}})
@@ -85,6 +89,19 @@ pub(crate) fn failed(state: &str, plan: &Value, cause: &str, input: &Value) -> V
     let known = if plan.is_null() { Value::Null } else { containment("contained") };
     json!({"mode": "failed", "visit": visit("NotifyFailed"), "plan": plan, "containment": known, "denial": null, "freeze": null,
         "opening": {"told": false}, "preserved": null, "memory": null, "lockdown": null, "sealed": null, "closed": null, "failure": {"state": state, "error": "Denied", "cause": cause}, "input": input})
+}
+
+/// A release of everything, with nothing said of how it went yet.
+pub(crate) fn released() -> Value {
+    let plan = plan("Tor");
+    let of_plan = |field: &str| plan.get(field).cloned().unwrap_or_default();
+    let release = json!({"schema": "cordon.release.v1", "releaseId": "i-0abc1234def567890-ba9876543210", "execution": of_plan("execution"),
+        "opened": "2026-11-25T03:30:00Z", "caseId": CASE, "restoredFrom": CASE, "reason": "a false alarm", "target": of_plan("target"),
+        "restore": [], "notRestorable": [{"what": "connections", "reason": "they do not come back"}], "credentials": true,
+        "retention": of_plan("retention")});
+    json!({"mode": "released", "visit": visit("NotifyReleased"), "request": {"caseId": CASE, "reason": "a false alarm"},
+        "checked": {"verdict": "release", "reasons": [], "plan": release}, "denial": null, "released": null,
+        "closed": {"asPlanned": true, "manifest": null, "reasons": []}, "failure": null})
 }
 
 pub(crate) fn verdict(verdict: &str, reason: &str) -> Value {

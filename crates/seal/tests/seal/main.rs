@@ -12,5 +12,6 @@ mod close;
 mod evidence;
 mod last_word;
 mod memory;
+mod release;
 mod support;
 mod target;

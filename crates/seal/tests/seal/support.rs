@@ -103,6 +103,10 @@ pub(crate) fn containment(status: &str) -> Value {
     json!({"status": status, "interfaces": [], "readBackAt": "2026-11-24T03:30:09Z", "reasons": [], "risks": [], "failure": null})
 }
 
+pub(crate) fn protection(status: &str) -> Value {
+    json!({"status": status, "measures": [], "readBackAt": "2026-11-24T03:30:03Z", "reasons": [], "risks": [], "failure": null})
+}
+
 pub(crate) fn denial(status: &str, scope: &str) -> Value {
     json!({"status": status, "scope": scope, "role": "arn:aws:iam::111122223333:role/web", "readBackAt": "2026-11-24T03:50:00Z",
         "reasons": [], "risks": [], "failure": null})
@@ -154,13 +158,13 @@ pub(crate) fn visit(state: &str) -> Value {
 
 pub(crate) fn evidence() -> Value {
     json!({"mode": "evidence", "visit": visit("Seal"), "plan": plan(), "containment": containment("contained"),
-        "denial": denial("denied", "all"), "freeze": freeze(), "opening": {"told": true}, "preserved": preserved("completed"),
+        "protection": protection("protected"), "denial": denial("denied", "all"), "freeze": freeze(), "opening": {"told": true}, "preserved": preserved("completed"),
         "memory": memory("captured", ""), "lockdown": lockdown("lockedDown")})
 }
 
 pub(crate) fn close(sealed: &Value) -> Value {
     json!({"mode": "close", "visit": visit("Close"), "plan": plan(), "containment": containment("contained"),
-        "denial": denial("denied", "all"), "freeze": freeze(), "opening": {"told": true}, "preserved": preserved("completed"),
+        "protection": protection("protected"), "denial": denial("denied", "all"), "freeze": freeze(), "opening": {"told": true}, "preserved": preserved("completed"),
         "memory": memory("captured", ""), "lockdown": lockdown("lockedDown"), "sealed": sealed, "failure": null,
         "input": {"instanceId": INSTANCE}})
 }

@@ -100,13 +100,14 @@ fn permitted() -> Facts {
         manifest: Ok(Manifest { document: document(), sha256: "a".repeat(64), signature: Ok(()) }),
         plan: Ok(plan()),
         answers: vec![approval("alice"), approval("bob")],
-        claim: Ok(Some(Claim { case_id: id(), execution_arn: execution(), severity: 8.0, closing: false })),
+        claim: Ok(Some(Claim { case_id: id(), execution_arn: execution(), severity: 8.0, closing: false, release: false })),
         target: Ok(Target {
             standing: standing(),
             tags: vec![(SEALED.to_owned(), id().to_string())],
             protection: Ok(false),
             at: "2026-11-24T05:00:00Z".parse().unwrap(),
         }),
+        protected_before: Ok(false),
         snapshots: vec![Snapshot {
             id: SNAPSHOT.parse().unwrap(),
             state: Ok("completed".to_owned()),
@@ -270,7 +271,14 @@ const GROUPS: &[&[Flaw]] = &[
         }),
     ],
     &[
-        ("protection against termination", Kind::Protected, |f| target(f).protection = Ok(true)),
+        ("protection of somebody else", Kind::Protected, |f| {
+            target(f).protection = Ok(true);
+            f.protected_before = Ok(true);
+        }),
+        ("protection that may not be ours", Kind::Protected, |f| {
+            target(f).protection = Ok(true);
+            f.protected_before = Err("no".to_owned());
+        }),
         ("protection that cannot be read", Kind::Protected, |f| target(f).protection = Err("no".to_owned())),
     ],
     &[
@@ -278,10 +286,10 @@ const GROUPS: &[&[Flaw]] = &[
         ("a claim that cannot be read", Kind::OtherCaseOpen, |f| f.claim = Err("no".to_owned())),
         ("another case's claim", Kind::OtherCaseOpen, |f| {
             let case_id = CaseId::parse("i-0abc1234def567890-0123456789ab").unwrap();
-            f.claim = Ok(Some(Claim { case_id, execution_arn: execution(), severity: 1.0, closing: false }));
+            f.claim = Ok(Some(Claim { case_id, execution_arn: execution(), severity: 1.0, closing: false, release: false }));
         }),
         ("a case that is closing", Kind::OtherCaseOpen, |f| {
-            f.claim = Ok(Some(Claim { case_id: id(), execution_arn: execution(), severity: 1.0, closing: true }));
+            f.claim = Ok(Some(Claim { case_id: id(), execution_arn: execution(), severity: 1.0, closing: true, release: false }));
         }),
     ],
 ];
@@ -428,6 +436,15 @@ fn a_target_that_an_earlier_attempt_ended_is_as_it_was_left() {
     let mut alive = permitted();
     alive.intended = true;
     assert!(!alive.ended_by_us(), "an intent alone ends nothing");
+}
+
+#[test]
+fn our_own_protection_against_termination_goes_with_a_permit_and_only_where_it_is_on() {
+    for (protection, clears) in [(true, true), (false, false)] {
+        let mut facts = permitted();
+        target(&mut facts).protection = Ok(protection);
+        assert_eq!(judge(&facts).unwrap().clears_protection(), clears);
+    }
 }
 
 proptest! {

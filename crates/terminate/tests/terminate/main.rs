@@ -1,6 +1,11 @@
 //! The step against the real SDK clients, with a bucket in memory and an EC2 that remembers its instance.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test panics where what it needs is not there"
+)]
 
 mod refused;
 mod support;
@@ -9,7 +14,9 @@ use incident::evidence::TerminationStatus;
 use incident::{Classify as _, Fault};
 use serde_json::json;
 use stub::Answer;
-use support::{ATTRIBUTE, INSTANCE, INSTANCES, LOCKS, SNAPSHOTS, TERMINATE, VERIFY, World, key};
+use support::{
+    ATTRIBUTE, INSTANCE, INSTANCES, LOCKS, SNAPSHOTS, TERMINATE, UNPROTECT, VERIFY, World, key, protection, protections,
+};
 
 #[tokio::test]
 async fn what_is_permitted_is_ended_without_the_guests_shutdown_and_read_back() {
@@ -33,6 +40,71 @@ async fn what_is_permitted_is_ended_without_the_guests_shutdown_and_read_back() 
     let change = &records[1]["changes"][0];
     assert_eq!((&change["subject"], &change["result"]["status"]), (&json!(INSTANCE), &json!("done")));
     assert_eq!(change["to"]["manifest"], json!(world.manifest.sha256), "the permit cites its manifest");
+}
+
+/// A target whose protection is on until somebody takes it off.
+fn protected(world: &World) {
+    let off = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let cleared = std::sync::Arc::clone(&off);
+    world.aws.set_fn(ATTRIBUTE, move |_| protection(!cleared.load(std::sync::atomic::Ordering::Relaxed)));
+    world.aws.set_fn(UNPROTECT, move |call| {
+        assert_eq!((call.param("InstanceId"), call.param("DisableApiTermination.Value")), (Some(INSTANCE), Some("false")));
+        off.store(true, std::sync::atomic::Ordering::Relaxed);
+        Answer::xml("<ModifyInstanceAttributeResponse><return>true</return></ModifyInstanceAttributeResponse>")
+    });
+}
+
+#[tokio::test]
+async fn our_own_protection_is_taken_off_before_the_end_and_both_are_on_record() {
+    let world = World::permitted().await;
+    protected(&world);
+    assert_eq!(world.end(0).await.unwrap().status, TerminationStatus::Terminated);
+    let actions = world.aws.actions();
+    let at = |wanted: &str| actions.iter().position(|action| action == wanted).unwrap();
+    assert!(at("s3:PutObject") < at(UNPROTECT) && at(UNPROTECT) < at(TERMINATE), "{actions:?}");
+    for record in world.records() {
+        let changes: Vec<&str> = record["changes"].as_array().unwrap().iter().map(|it| it["action"].as_str().unwrap()).collect();
+        assert_eq!(changes, [UNPROTECT, TERMINATE], "{record}");
+    }
+}
+
+#[tokio::test]
+async fn a_protection_that_cannot_be_taken_off_leaves_the_target_as_it_is() {
+    for (status, code, fault) in [(403, "UnauthorizedOperation", None), (503, "RequestLimitExceeded", Some(Fault::Transient))] {
+        let world = World::permitted().await;
+        protected(&world);
+        world.aws.set(UNPROTECT, Answer::ec2_error(status, code, "no"));
+        let ended = world.end(0).await;
+        assert_eq!(world.aws.count(TERMINATE), 0, "{code}");
+        match (ended, fault) {
+            (Ok(ended), None) => {
+                assert_eq!(ended.status, TerminationStatus::NotTerminated, "{code}");
+                assert!(ended.reasons.iter().any(|reason| reason.contains(code)), "{ended:?}");
+            }
+            (Err(error), Some(fault)) => assert_eq!(error.fault(), fault, "{code}"),
+            (other, _) => panic!("{code}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn of_a_target_that_an_earlier_case_had_protected_the_protection_is_ours_too() {
+    let earlier: incident::CaseId = "i-0abc1234def567890-eeeeeeeeeeee".parse().unwrap();
+    for (first, ours) in [(Some(false), true), (Some(true), false), (None, false)] {
+        let world = World::sealed(|sealing| {
+            sealing.protected_before = Some(true);
+            sealing.plan["earlierCase"] = json!(earlier);
+        })
+        .await;
+        if let Some(before) = first {
+            let key = incident::case::key(&earlier, incident::case::BEFORE_PROTECTIONS);
+            world.aws.put_object_in("evidence", &key, protections(&earlier, before).to_string());
+        }
+        protected(&world);
+        let ended = world.end(0).await.unwrap();
+        assert_eq!(ended.status == TerminationStatus::Terminated, ours, "{first:?}: {ended:?}");
+        assert_eq!(world.aws.count(UNPROTECT), usize::from(ours), "{first:?}");
+    }
 }
 
 #[tokio::test]

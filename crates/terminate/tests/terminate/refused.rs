@@ -128,7 +128,18 @@ const CASES: &[(&str, Before, After, &[Kind])] = &[
         &[Kind::TargetUnknown],
     ),
     ("a seal that did not see the target", |s| s.manifest["target"] = json!(null), NOT_AFTER, &[Kind::TargetUnknown]),
-    ("protection", NOT_BEFORE, |w| w.aws.set(ATTRIBUTE, protection(true)), &[Kind::Protected]),
+    (
+        "protection of somebody else",
+        |s| s.protected_before = Some(true),
+        |w| w.aws.set(ATTRIBUTE, protection(true)),
+        &[Kind::Protected],
+    ),
+    (
+        "protection that may not be ours",
+        |s| s.protected_before = None,
+        |w| w.aws.set(ATTRIBUTE, protection(true)),
+        &[Kind::Protected],
+    ),
     (
         "protection that may not be read",
         NOT_BEFORE,

@@ -16,6 +16,7 @@ const EXECUTION: &str = "arn:aws:states:eu-central-1:111122223333:execution:cord
 const SNAPSHOT: &str = "snap-0abc1234def567890";
 const VOLUME: &str = "vol-0abc1234def567890";
 
+pub(crate) const UNPROTECT: &str = "ec2:ModifyInstanceAttribute";
 pub(crate) const TERMINATE: &str = "ec2:TerminateInstances";
 pub(crate) const INSTANCES: &str = "ec2:DescribeInstances";
 pub(crate) const ATTRIBUTE: &str = "ec2:DescribeInstanceAttribute";
@@ -48,6 +49,8 @@ pub(crate) struct Sealing {
     /// The manifest that the answers are for; the sealed one where `None`.
     pub(crate) answers_for: Option<String>,
     pub(crate) locked: bool,
+    /// What Protect saved of the protection against termination; nothing where it saved nothing.
+    pub(crate) protected_before: Option<bool>,
 }
 
 pub(crate) struct World {
@@ -73,6 +76,7 @@ impl World {
             denies: false,
             answers_for: None,
             locked: true,
+            protected_before: Some(false),
         };
         change(&mut sealing);
         let tags = vec![("cordon:sealed".to_owned(), id().to_string()), ("Name".to_owned(), "<web>".to_owned())];
@@ -108,6 +112,12 @@ impl World {
     }
 }
 
+/// What Protect saves of a target that was, or was not, protected against termination before.
+pub(crate) fn protections(case: &incident::CaseId, before: bool) -> Value {
+    json!({"schema": "cordon.before-protections.v1", "caseId": case, "terminationProtection": before, "stopProtection": false,
+        "shutdownBehavior": "stop", "group": null})
+}
+
 pub(crate) fn key(name: &str) -> String {
     case::key(&id(), name)
 }
@@ -127,7 +137,9 @@ async fn keep(aws: &Stub, sealing: &Sealing) -> ObjectRef {
     let retention: Retention = serde_json::from_value(sealing.plan["retention"].clone()).unwrap();
     let file = clients(aws).store.case(&id(), retention);
     let mut items = Vec::new();
-    for (name, value) in [("plan.json", &sealing.plan), ("finding.json", &json!({"any": "thing"}))] {
+    let protections = sealing.protected_before.map(|before| ("before-protections.json", protections(&id(), before)));
+    let known = [("plan.json", sealing.plan.clone()), ("finding.json", json!({"any": "thing"}))];
+    for (name, value) in known.iter().chain(&protections) {
         let object = if sealing.locked {
             file.put_json(name, value).await.unwrap()
         } else {
