@@ -176,12 +176,17 @@ def test_the_function_can_attach_what_only_denies_and_aim_it_and_nothing_else(ac
         "a policy on a role of Cordon's": lambda: may.attach_role_policy(RoleName=own, PolicyArn=deny),
         "a tag on a role of Cordon's": lambda: tag(own, "cordon-deny-1"),
         "an inline policy": lambda: may.put_role_policy(RoleName="web", PolicyName="p", PolicyDocument=document(S3)),
-        "a detached policy": lambda: may.detach_role_policy(RoleName="web", PolicyArn=deny),
-        "a removed tag": lambda: may.untag_role(RoleName="web", TagKeys=["cordon-deny-1"]),
+        "another policy detached": lambda: may.detach_role_policy(RoleName="web", PolicyArn=admin),
+        "another tag removed": lambda: may.untag_role(RoleName="web", TagKeys=["team"]),
+        "a tag removed from a role of Cordon's": lambda: may.untag_role(RoleName=own, TagKeys=["cordon-deny-1"]),
         "a user's policy": lambda: may.attach_user_policy(UserName="u", PolicyArn=deny),
     }
     for what, call in refusals.items():
         assert refused(call) == "AccessDenied", what
+    # For a release: just what it had set.
+    may.untag_role(RoleName="deep", TagKeys=["cordon-deny-1", "cordon-deny-all-5"])
+    may.detach_role_policy(RoleName="deep", PolicyArn=deny)
+    assert not may.list_role_tags(RoleName="deep")["Tags"] and not may.list_attached_role_policies(RoleName="deep")["AttachedPolicies"]
 
 
 def plan(account: Account, target: str) -> dict[str, Any]:

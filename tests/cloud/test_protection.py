@@ -583,13 +583,25 @@ def test_a_role_may_not_do_to_groups_and_balancers_what_it_is_allowed_elsewhere(
 
 
 def test_describing_knows_no_resources(shared: Account) -> None:
-    vpc = instance(shared, shared.about["instances"]["single"])["VpcId"]
-    arn = target_group(shared, vpc)
-    role = allowed_only(shared, {"Effect": "Deny", "Action": ["elasticloadbalancing:Describe*", "autoscaling:Describe*", "ec2:DescribeInstanceAttribute"], "Resource": "*"},
-                        allow(shared, ["elasticloadbalancing:Describe*"], "elasticloadbalancing:targetgroup/*"))
-    assert refused(lambda: role("elbv2").describe_target_health(TargetGroupArn=arn)) == "AccessDenied"
-    assert refused(lambda: role("autoscaling").describe_auto_scaling_instances()) == "AccessDenied"
-    assert refused(lambda: attribute(role, shared.about["instances"]["single"], "disableApiStop")) == "UnauthorizedOperation"
+    """So a word about a resource says nothing of it, and one about all does."""
+    arn, target = target_group(shared, instance(shared, shared.about["instances"]["single"])["VpcId"]), shared.about["instances"]["single"]
+    services = {"elasticloadbalancing": ["targetgroup/*", "loadbalancer/*"], "autoscaling": ["autoScalingGroup:*:autoScalingGroupName/*"], "ec2": ["instance/*"]}
+
+    def denied(where: list[str]) -> Account:
+        return allowed_only(shared, {"Effect": "Deny", "Action": [f"{service}:Describe*" for service in services], "Resource": where})
+
+    def described(role: Account) -> list[Any]:
+        return [
+            lambda: role("elbv2").describe_target_health(TargetGroupArn=arn),
+            lambda: role("elb").describe_load_balancers(LoadBalancerNames=[name]),
+            lambda: role("autoscaling").describe_load_balancer_target_groups(AutoScalingGroupName=name),
+            lambda: attribute(role, target, "disableApiStop"),
+        ]
+
+    name = Scaled(shared).name
+    for call in described(denied([f"arn:aws:{service}:*:*:{resource}" for service, resources in services.items() for resource in resources])):
+        call()
+    assert [refused(call) for call in described(denied(["*"]))] == ["AccessDenied", "AccessDenied", "AccessDenied", "UnauthorizedOperation"]
 
 
 ATTRIBUTES = {

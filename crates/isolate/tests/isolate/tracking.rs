@@ -7,8 +7,8 @@ use stub::Answer;
 
 use crate::support::{Cloud, NIC, NIC2, VPC, VPC2, WEB, plan};
 
-fn shortest() -> Option<[String; 3]> {
-    Some(["60", "60", "30"].map(str::to_owned))
+fn shortest() -> [String; 3] {
+    ["60", "60", "30"].map(str::to_owned)
 }
 
 #[tokio::test]
@@ -18,7 +18,7 @@ async fn each_interface_that_is_cut_has_its_tracking_shortened_after_it_and_its_
     let contained = cloud.run("contain", 0, &plan(&[(NIC, VPC, &[WEB]), (NIC2, VPC2, &[WEB])])).await.unwrap();
     assert_eq!(contained.status, ContainmentStatus::Contained);
     for nic in [NIC, NIC2] {
-        assert_eq!(cloud.account().nics[nic].tracking, shortest(), "{nic}");
+        assert_eq!(cloud.account().nics[nic].tracking, Some(shortest()), "{nic}");
     }
     let intents = cloud.records("intent");
     let saved = intents
@@ -41,7 +41,7 @@ async fn each_interface_that_is_cut_has_its_tracking_shortened_after_it_and_its_
 #[tokio::test]
 async fn what_is_short_already_is_left_alone() {
     let cloud = Cloud::simple().with_pair();
-    cloud.account().nics.get_mut(NIC).unwrap().tracking = shortest();
+    cloud.account().nics.get_mut(NIC).unwrap().tracking = Some(shortest());
     cloud.contain(0).await.unwrap();
     assert!(cloud.aws.mutations().iter().all(|call| call.param("ConnectionTrackingSpecification.UdpTimeout").is_none()));
 }
@@ -63,7 +63,7 @@ async fn refused_it_costs_no_containment_and_is_told_and_lock_down_tries_again()
         cloud.allow_moves();
         let locked = cloud.lock_down(0, &Cloud::plan()).await.unwrap();
         assert!(!locked.risks.iter().any(|risk| risk.kind == RiskKind::LongTracking), "{code}: {:?}", locked.risks);
-        assert_eq!(cloud.account().nics[NIC].tracking, shortest(), "{code}");
+        assert_eq!(cloud.account().nics[NIC].tracking, Some(shortest()), "{code}");
     }
 }
 

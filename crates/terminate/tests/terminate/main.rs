@@ -1,11 +1,6 @@
 //! The step against the real SDK clients, with a bucket in memory and an EC2 that remembers its instance.
 
-#![expect(
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test panics where what it needs is not there"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
 mod refused;
 mod support;
