@@ -52,6 +52,17 @@ async fn a_dead_owners_target_is_taken_over() {
 }
 
 #[tokio::test]
+async fn a_finding_takes_the_target_from_a_release_that_runs_and_never_joins_it() {
+    let aws = aws().on("states:DescribeExecution", execution_is("RUNNING"));
+    let release = json!({"caseId": format!("{INSTANCE}-000000000000"), "executionArn": OTHER, "severity": 0.0, "release": true});
+    aws.put_object(&format!("open/{INSTANCE}.json"), release.to_string());
+    assert_eq!(run(&aws, &finding()).await.unwrap().verdict, Verdict::Respond);
+    let claim: Value = serde_json::from_slice(&aws.object(&format!("open/{INSTANCE}.json")).unwrap()).unwrap();
+    assert_eq!((&claim["executionArn"], claim.get("release")), (&json!(EXECUTION), None));
+    assert!(!aws.keys().iter().any(|key| key.starts_with("joined/")), "{:?}", aws.keys());
+}
+
+#[tokio::test]
 async fn a_take_over_that_another_won_is_tried_again() {
     let aws = aws().on("states:DescribeExecution", execution_is("FAILED")).on_fn("s3:PutObject", |call| {
         match call.header("if-match") {
