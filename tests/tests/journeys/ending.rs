@@ -21,8 +21,11 @@ impl Asking {
         asking
     }
 
-    async fn start(role: &str, mut policy: Value) -> Self {
-        let world = World::new().await;
+    async fn start(role: &str, policy: Value) -> Self {
+        Self::start_in(World::new().await, role, policy).await
+    }
+
+    async fn start_in(world: World, role: &str, mut policy: Value) -> Self {
         let instance = world.instance(role);
         if policy.get("memory").is_none() {
             policy["memory"] = json!({"capture": false});
@@ -188,16 +191,21 @@ type Change = fn(&Asking) -> std::pin::Pin<Box<dyn Future<Output = ()> + '_>>;
 
 #[tokio::test]
 async fn the_guard_refuses_what_was_sealed_otherwise_or_is_protected_or_not_ours() {
-    let changes: [(&str, &str, Change); 6] = [
+    let changes: [(&str, &str, Change); 5] = [
         ("a new volume", "targetChanged", |asking| Box::pin(attach(asking))),
         ("stopped", "targetChanged", |asking| {
-            Box::pin(async { drop(asking.world.ec2.stop_instances().instance_ids(&asking.instance).send().await.unwrap()) })
+            Box::pin(async {
+                unprotect(asking).await;
+                drop(asking.world.ec2.stop_instances().instance_ids(&asking.instance).send().await.unwrap());
+            })
         }),
         ("terminated by somebody else", "targetChanged", |asking| {
-            Box::pin(async { drop(asking.world.ec2.terminate_instances().instance_ids(&asking.instance).send().await.unwrap()) })
+            Box::pin(async {
+                unprotect(asking).await;
+                drop(asking.world.ec2.terminate_instances().instance_ids(&asking.instance).send().await.unwrap());
+            })
         }),
         ("a tag that protects", "protected", |asking| Box::pin(tag(asking))),
-        ("termination protection", "protected", |asking| Box::pin(protect(asking))),
         ("another case's claim", "otherCaseOpen", |asking| Box::pin(claim(asking))),
     ];
     for (what, kind, change) in changes {
@@ -231,10 +239,29 @@ async fn tag(asking: &Asking) {
     asking.world.ec2.create_tags().resources(&asking.instance).tags(tag).send().await.unwrap();
 }
 
-async fn protect(asking: &Asking) {
+/// Somebody takes off what Protect had put on.
+async fn unprotect(asking: &Asking) {
+    let off = || aws_sdk_ec2::types::AttributeBooleanValue::builder().value(false).build();
+    let modify = || asking.world.ec2.modify_instance_attribute().instance_id(&asking.instance);
+    modify().disable_api_termination(off()).send().await.unwrap();
+    modify().disable_api_stop(off()).send().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_guard_refuses_a_target_that_somebody_had_protected_before_its_case() {
+    let world = World::new().await;
     let on = aws_sdk_ec2::types::AttributeBooleanValue::builder().value(true).build();
-    let modify = asking.world.ec2.modify_instance_attribute().instance_id(&asking.instance);
-    modify.disable_api_termination(on).send().await.unwrap();
+    let protect = world.ec2.modify_instance_attribute().instance_id(world.instance("web")).disable_api_termination(on);
+    protect.send().await.unwrap();
+    let asking = Asking::start_in(world, "web", ask()).await;
+    asking.world.told("permission").await;
+    let (done, said) = asking.approve(&alice(), &[]);
+    assert!(done, "the answer counts, the guard decides: {said}");
+    let ended = asking.ended().await;
+    assert_eq!(ended.text("termination"), "refused", "{}", ended.output);
+    let report = asking.world.json(&format!("cases/{}/report.json", asking.case)).await;
+    assert!(report["termination"]["refusals"].to_string().contains("protected"), "{}", report["termination"]);
+    assert_eq!(asking.terminated_calls(), 0);
 }
 
 async fn claim(asking: &Asking) {
