@@ -151,7 +151,7 @@ def round_trips(cloud: Cloud, sent: float) -> None:
     every = cloud.ask(f"calls?account={cloud.about['accountId']}")
     isolated = [call["answeredAt"] for call in every if call.get("state") == "Isolate"]
     calls = [call for call in every if call.get("app") in ("triage", "isolate") and isolated and call["t"] < isolated[0]]
-    cuts = [call for call in calls if call["action"] == "ec2:ModifyNetworkInterfaceAttribute"]
+    cuts = [call for call in calls if call["action"] == "ec2:ModifyNetworkInterfaceAttribute" and call.get("about") != "tracking"]
     if not cuts:
         return
     last_cut = max(call["answeredAt"] for call in cuts)

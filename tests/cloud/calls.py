@@ -19,7 +19,7 @@ def write_to(path: Path) -> None:
 
 
 def record(began: float, **call: Any) -> None:
-    """Notes one call: `service`, `action`, `principal`, `app`, `status`, `error`, `fault`, `reached`, `account`."""
+    """Notes one call: `service`, `action`, `principal`, `app`, `status`, `error`, `fault`, `reached`, `account`, `about`."""
     answered = time.time()
     entry = {"t": round(began, 4), "answeredAt": round(answered, 4), "ms": round((answered - began) * 1000, 1), **call}
     with _LOCK:

@@ -150,7 +150,8 @@ def _logged(dispatch: Any) -> Any:
             _call.reset(token)
         action = call.get("action") or _action(service, method, path, headers, body, query)
         calls.record(began, service=service, action=action, principal=_principal(headers, query), app=_function(headers), status=answer[0],
-                     error=_error(answer), fault=call.get("fault"), reached=bool(call), account=responses.get_account_id(), key=path if service == "s3" else None)
+                     error=_error(answer), fault=call.get("fault"), reached=bool(call), account=responses.get_account_id(), key=path if service == "s3" else None,
+                     about="tracking" if b"ConnectionTrackingSpecification" in body else None)
         return answer
 
     return logged

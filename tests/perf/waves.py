@@ -30,14 +30,19 @@ def containment(calls: Sequence[dict[str, Any]], since: float) -> Containment | 
         return None
     last = max(call["answeredAt"] for call in until_cut)
     first = min(call["t"] for call in until_cut)
-    cuts = sum(call["action"] == CUT for call in until_cut)
+    cuts = sum(is_cut(call) for call in until_cut)
     return Containment(len(until_cut), len(waves(until_cut)), cuts, last - since, last - first)
 
 
 def before_last_cut(calls: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every call that was answered when the last interface was cut; none where nothing was cut."""
-    last = max((call["answeredAt"] for call in calls if call["action"] == CUT), default=0.0)
+    last = max((call["answeredAt"] for call in calls if is_cut(call)), default=0.0)
     return [call for call in calls if call["answeredAt"] <= last]
+
+
+def is_cut(call: dict[str, Any]) -> bool:
+    """Whether a call moves an interface. What shortens its connection tracking comes after the last cut, by the same action."""
+    return call["action"] == CUT and call.get("about") != "tracking"
 
 
 def waves(calls: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
