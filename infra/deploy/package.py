@@ -18,11 +18,11 @@ from settings import ROOT, TEMPLATE
 
 # What an ELF file says of its processor (e_machine).
 MACHINES = {0xB7: "arm64", 0x3E: "x86_64"}
-DEFINITION = ROOT / "statemachine" / "incident.asl.json"
+DEFINITIONS = sorted((ROOT / "statemachine").glob("*.asl.json"))
 
 
 def package(account: Account, binaries: Path, architecture: str, bucket: str | None) -> str:
-    """Uploads code, definition and template; gives the template's address.
+    """Uploads code, definitions and template; gives the template's address.
 
     SAM names what it uploads after its content. So what has not changed is not uploaded again, and a function whose binary
     has not changed gets no new version.
@@ -60,7 +60,7 @@ def stage(binaries: Path, architecture: str, into: Path) -> Path:
         folder.mkdir(parents=True)
         shutil.copyfile(binary, folder / "bootstrap")
         (folder / "bootstrap").chmod(0o755)
-    for source in (TEMPLATE, DEFINITION):
+    for source in (TEMPLATE, *DEFINITIONS):
         staged = into / source.relative_to(ROOT)
         staged.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, staged)
