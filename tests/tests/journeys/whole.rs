@@ -73,7 +73,10 @@ async fn a_target_with_two_interfaces_and_two_volumes_is_cut_and_frozen_whole() 
     ended_well(&world, &ended, &instance, 2).await;
     let converted_before_cut = world.changes();
     let modifications = converted_before_cut.iter().filter(|action| *action == "ec2:ModifyNetworkInterfaceAttribute").count();
-    assert_eq!(modifications, 7, "two interfaces, each converted and cut and its tracking shortened, and one locked down: {converted_before_cut:?}");
+    assert_eq!(
+        modifications, 7,
+        "two interfaces, each converted and cut and its tracking shortened, and one locked down: {converted_before_cut:?}"
+    );
 }
 
 #[tokio::test]
