@@ -26,6 +26,7 @@ pub(crate) async fn prepare(arguments: &Arguments, given: &Prepare) -> Result<u8
     if arguments.json {
         document(&Document { schema: "cordon.prepared.v1", said: &prepared });
     } else {
+        say(&format!("{:<21}  {:<20}  {:<20}  STATE", "VPC", "ISOLATION", "CONVERSION"));
         for vpc in &prepared.vpcs {
             let how = match (vpc.reason.as_str(), vpc.changed) {
                 ("", true) => coloured("made or set right", true),
@@ -33,7 +34,12 @@ pub(crate) async fn prepare(arguments: &Arguments, given: &Prepare) -> Result<u8
                 (reason, _) => coloured(&format!("NOT ready: {}", harmless(reason, 400)), false),
             };
             let group = |id: Option<&incident::GroupId>| id.map_or("-", incident::GroupId::as_str).to_owned();
-            say(&format!("{:<22} {:<21} {:<21} {how}", vpc.vpc, group(vpc.isolation.as_ref()), group(vpc.conversion.as_ref())));
+            say(&format!(
+                "{:<21}  {:<20}  {:<20}  {how}",
+                vpc.vpc.as_str(),
+                group(vpc.isolation.as_ref()),
+                group(vpc.conversion.as_ref())
+            ));
         }
         say(&format!("{} of {} VPCs are ready", prepared.vpcs.len() - wanting, prepared.vpcs.len()));
     }

@@ -2,7 +2,8 @@
 //!
 //! Step Functions knows when each execution was started and whether it runs; the bucket knows which of them opened a case. A
 //! case's id ends in the digest of its execution's ARN, by which the two are joined. Executions are forgotten after 90 days
-//! [facts 82] and cases are not: those come last.
+//! [facts 82] and cases are not: those come last. A release has a file among the cases' and is an execution of another machine:
+//! it is listed as the release of its case.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -31,13 +32,21 @@ pub(crate) async fn run(arguments: &Arguments, given: &List) -> Result<u8, Error
     let mut cases = by_digest(&Box::pin(bucket.folders("cases/")).await?);
     let limit = usize::from(given.limit);
     let sfn = aws_sdk_sfn::Client::new(&config);
-    let mut listed = Box::pin(executed(&sfn, &found.state_machine_arn, given.open, limit, &mut cases)).await?;
-    let mut more = 0;
-    if !given.open {
+    let mut listed = Box::pin(executed(&sfn, (&found.state_machine_arn, false), given.open, limit, &mut cases)).await?;
+    if let Some(machine) = &found.release_state_machine {
+        listed.extend(Box::pin(executed(&sfn, (machine, true), given.open, limit, &mut cases)).await?);
+        // Each list is in order already, and the sort is stable.
+        listed.sort_by_key(|listed| Reverse(listed.started()));
+    }
+    let mut more = listed.len().saturating_sub(limit);
+    listed.truncate(limit);
+    if given.open {
+        more = 0;
+    } else {
         let mut forgotten = cases.into_values().flatten();
         let free = limit.saturating_sub(listed.len());
         listed.extend(forgotten.by_ref().take(free).map(|case_id| Listed { case_id, execution: None }));
-        more = forgotten.count();
+        more += forgotten.count();
     }
     let mut rows = Vec::new();
     let mut reads = stream::iter(listed).map(|listed| Box::pin(row(&bucket, listed))).buffered(AT_ONCE);
@@ -77,12 +86,21 @@ struct Execution {
     arn: ExecutionArn,
     status: ExecutionStatus,
     started: Option<Timestamp>,
+    /// Whether it is one of the machine that releases.
+    releases: bool,
 }
 
-/// Takes the cases of executions out of `cases`, the newest first, until there are `limit`.
+impl Listed {
+    fn started(&self) -> Option<Timestamp> {
+        self.execution.as_ref().and_then(|execution| execution.started)
+    }
+}
+
+/// Takes the cases of a machine's executions out of `cases`, the newest first, until there are `limit`. The machine comes with
+/// whether it releases.
 async fn executed(
     sfn: &aws_sdk_sfn::Client,
-    machine: &str,
+    (machine, releases): (&str, bool),
     open: bool,
     limit: usize,
     cases: &mut BTreeMap<String, Vec<CaseId>>,
@@ -95,7 +113,7 @@ async fn executed(
             let Ok(arn) = ExecutionArn::parse(&execution.execution_arn) else { continue };
             for case_id in cases.remove(&arn.digest()).into_iter().flatten() {
                 let started = Timestamp::from_second(execution.start_date.secs()).ok();
-                let execution = Execution { arn: arn.clone(), status: execution.status.clone(), started };
+                let execution = Execution { arn: arn.clone(), status: execution.status.clone(), started, releases };
                 listed.push(Listed { case_id, execution: Some(execution) });
             }
             if listed.len() >= limit {
@@ -191,14 +209,15 @@ async fn row(bucket: &Bucket, listed: Listed) -> Result<Row, Error> {
         None => bucket.document(&case_id, case::EVIDENCE_MANIFEST).await?,
     };
     let told = told.unwrap_or_default();
-    let opened = match (&execution, told.plan) {
-        (Some(execution), _) => execution.started,
-        (None, Some(plan)) => Some(plan.opened),
-        (None, None) => bucket.document::<Plan>(&case_id, case::PLAN).await?.map(|plan| plan.opened),
+    let (opened, planned) = match (&execution, told.plan) {
+        (Some(execution), _) => (execution.started, !execution.releases),
+        (None, Some(plan)) => (Some(plan.opened), true),
+        (None, None) => {
+            let plan: Option<Plan> = bucket.document(&case_id, case::PLAN).await?;
+            (plan.as_ref().map(|plan| plan.opened), plan.is_some())
+        }
     };
-    // A release is another machine's, and has a plan of its own.
-    let release: Option<ReleasePlan> =
-        if execution.is_none() && opened.is_none() { bucket.document(&case_id, case::RELEASE).await? } else { None };
+    let release: Option<ReleasePlan> = if planned { None } else { bucket.document(&case_id, case::RELEASE).await? };
     let opened = opened.or(release.as_ref().map(|release| release.opened));
     let running = execution.as_ref().is_some_and(|execution| execution.status == ExecutionStatus::Running);
     let execution_status = execution.as_ref().map(|execution| execution.status.as_str().to_owned());
@@ -240,7 +259,7 @@ fn print(rows: &[Row], more: usize) {
         let opened = row.opened.map_or_else(|| "unknown".to_owned(), |opened| opened.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         // Padded before it is coloured: a terminal does not count what colours.
         let status = coloured(&format!("{:<22}", row.status.words()), row.status.is_good());
-        let gone = if row.execution.is_none() && row.releases.is_none() { " (its execution is forgotten)" } else { "" };
+        let gone = if row.execution.is_none() { " (its execution is forgotten)" } else { "" };
         say(&format!("{:<32}  {opened:<20}  {status}  {}{gone}", row.case_id.as_str(), row.target()));
     }
     if more > 0 {

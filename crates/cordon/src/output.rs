@@ -37,7 +37,12 @@ pub(crate) fn note(line: &str) {
 
 /// Prints a complaint.
 pub(crate) fn complain(error: &dyn std::error::Error) {
-    let _ = writeln!(std::io::stderr(), "cordon: {}", bounded(&error.to_string(), 1_000));
+    note(&format!("cordon: {}", plain(error)));
+}
+
+/// An error as one line that no terminal acts on.
+pub(crate) fn plain(error: &dyn std::error::Error) -> String {
+    bounded(&error.to_string(), 1_000)
 }
 
 /// `text` in green or red, where people look at a terminal and have not asked for plain text.

@@ -77,6 +77,7 @@ fn event(path: &Path) -> Result<Value, Error> {
 pub(crate) struct End {
     pub(crate) status: String,
     pub(crate) output: Value,
+    pub(crate) error: String,
     pub(crate) cause: String,
 }
 
@@ -91,7 +92,8 @@ pub(crate) async fn follow(sfn: &Client, execution: &str, quiet: bool) -> Result
         }
         if look.status != ExecutionStatus::Running {
             let output = look.output.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-            return Ok(End { status: look.status.as_str().to_owned(), output, cause: look.cause.unwrap_or_default() });
+            let (error, cause) = (look.error.unwrap_or_default(), look.cause.unwrap_or_default());
+            return Ok(End { status: look.status.as_str().to_owned(), output, error, cause });
         }
         #[expect(clippy::disallowed_methods, reason = "a person waits; no function does")]
         tokio::time::sleep(LOOK_EVERY).await;

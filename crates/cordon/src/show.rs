@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: &Arguments, given: &Show) -> Result<u8, Error
     let found = deployment::find(arguments, &config).await?;
     let bucket = Bucket::of(&config, &found);
     if let Some(release) = bucket.document::<ReleasePlan>(&given.case, case::RELEASE).await? {
-        return Box::pin(crate::release::show(arguments, &bucket, &given.case, release)).await;
+        return Box::pin(crate::release::show(arguments, &config, &bucket, &given.case, release)).await;
     }
     let known = Box::pin(know(&config, &bucket, &given.case)).await?;
     if arguments.json {
@@ -147,7 +147,7 @@ async fn nothing(bucket: &Bucket, case_id: &CaseId) -> Result<bool, Error> {
 }
 
 /// Whether the execution may still be at work: also where nobody may say so.
-async fn may_run(config: &SdkConfig, execution: Option<&ExecutionArn>) -> bool {
+pub(crate) async fn may_run(config: &SdkConfig, execution: Option<&ExecutionArn>) -> bool {
     let Some(execution) = execution else { return true };
     match aws_sdk_sfn::Client::new(config).describe_execution().execution_arn(execution.as_str()).send().await {
         Ok(answer) => matches!(answer.status, ExecutionStatus::Running | ExecutionStatus::PendingRedrive),

@@ -134,7 +134,7 @@ fn width() -> usize {
     std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).filter(|columns| *columns > 0).unwrap_or(WIDTH)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a person is told how long something takes; nothing is decided by it")]
-fn now() -> Timestamp {
+#[expect(clippy::disallowed_methods, reason = "a person's clock: how long something takes, and which day it is")]
+pub(crate) fn now() -> Timestamp {
     Timestamp::now()
 }

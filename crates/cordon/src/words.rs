@@ -5,6 +5,7 @@ use incident::evidence::{
 };
 use incident::plan::TargetState;
 use incident::protection::ProtectionStatus;
+use incident::release::ReleaseStatus;
 
 /// How contained a target is.
 pub(crate) const fn containment(status: ContainmentStatus) -> &'static str {
@@ -26,6 +27,17 @@ pub(crate) const fn protection(status: ProtectionStatus) -> &'static str {
         ProtectionStatus::NotProtected => "NOT protected from being ended by others",
         ProtectionStatus::NothingToProtect => "nothing to protect",
         ProtectionStatus::Unknown => "protection UNKNOWN",
+    }
+}
+
+/// How a release went.
+pub(crate) const fn release(status: ReleaseStatus) -> &'static str {
+    match status {
+        ReleaseStatus::Released => "released: everything was read back as it was before the case",
+        ReleaseStatus::PartlyReleased => "only PARTLY released",
+        ReleaseStatus::NotReleased => "NOT released: the target is as contained as before",
+        ReleaseStatus::Superseded => "STOPPED: a new finding claimed the target, and its case contains it again",
+        ReleaseStatus::Unknown => "NOBODY KNOWS how the target stands: look at it",
     }
 }
 

@@ -16,6 +16,8 @@ use incident::text::sha256;
 use incident::{CaseId, ExecutionArn, InstanceId, capture, case, custody};
 use tempfile::TempDir;
 
+const CASE: &str = "i-0abc1234def567890-0123456789ab";
+
 /// Runs `cordon` without anything of AWS's in its environment.
 fn cordon(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cordon"));
@@ -54,7 +56,14 @@ fn wrong_usage_ends_with_64_and_names_what_is_wrong() {
         (&["verify", "no-case"], "no-case"),
         (&["verify", here], "--public-key"),
         (&["verify", here, "--public-key", "/does/not/exist"], "/does/not/exist"),
-        (&["release"], "release"),
+        (&["release"], "CASE"),
+        (&["release", CASE], "--reason"),
+        (&["release", CASE, "--rejoin-group"], "--reason"),
+        (&["release", CASE, "--reason", " "], "must say why"),
+        (&["release", "i-0123456789abcdef0", "--dry-run"], "i-0123456789abcdef0"),
+        (&["prepare", "vpc-0123456789abcdef0"], "vpc-0123456789abcdef0"),
+        (&["prepare", "--vpc", "subnet-0123456789abcdef0"], "subnet-0123456789abcdef0"),
+        (&["doctor", "--everything"], "--everything"),
         (&["verify", "--unknown"], "--unknown"),
     ];
     for (arguments, named) in cases {
@@ -72,6 +81,9 @@ fn help_and_version_are_no_errors() {
         (&["--version"], env!("CARGO_PKG_VERSION")),
         (&["respond", "--help"], "--wait"),
         (&["verify", "--help"], "--public-key"),
+        (&["release", "--help"], "--rejoin-group"),
+        (&["prepare", "--help"], "--vpc"),
+        (&["doctor", "--help"], "--containment"),
     ] {
         let output = cordon(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");

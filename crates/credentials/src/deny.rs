@@ -14,7 +14,7 @@ use crate::{Clients, Error, Means, documents, role, slots, verdict};
 
 /// Until this retry, changes that went through and are not seen yet are waited for: IAM shows them a little later. Then
 /// what is known is worth more than another attempt.
-const PATIENCE: u32 = 3;
+pub(crate) const PATIENCE: u32 = 3;
 
 /// Fails where trying again may help, or where the case file cannot be written; everything else is said in the output.
 pub(crate) async fn deny(clients: &Clients, visit: &Visit, plan: &Plan, scope: DenialScope) -> Result<Denial, Error> {

@@ -88,6 +88,9 @@ pub enum Error {
     /// Every change went through, and the role does not show it yet.
     #[error("role `{0}` does not show the denial yet, although every change went through: try again")]
     NotYetRead(String),
+    /// Every change went through, and the role still shows the denial.
+    #[error("role `{0}` still shows the denial, although every change went through: try again")]
+    NotYetLifted(String),
 }
 
 impl Classify for Error {
@@ -95,7 +98,7 @@ impl Classify for Error {
         match self {
             Self::Store(error) => error.fault(),
             Self::Aws(error) => error.fault(),
-            Self::NotYetRead(_) => Fault::Transient,
+            Self::NotYetRead(_) | Self::NotYetLifted(_) => Fault::Transient,
         }
     }
 }

@@ -1,19 +1,23 @@
 //! Lifts the denial of one target, for a release: its tags, its slot, its inline policy, and the policy itself where it
 //! denies nobody any more.
 //!
+//! Safe to repeat: it looks first and takes away only what is still there; where nothing is, it says so.
+//!
 //! INVARIANT: tags and slots that name another instance stay, and so does the policy that they aim. Another case may set its
 //! tags while the policy is being detached: it is looked at again after that, and attached again where it is needed.
+//! INVARIANT: a slot is free only when no tag names the target any more: who claimed it earlier would find it taken.
 
 use aws_sdk_iam::Client;
 use handler::{AwsError, Recorder, failed};
 use incident::evidence::{Denial, DenialScope, DenialStatus};
-use incident::record::Change;
+use incident::record::{Change, ChangeResult};
 use incident::release::ReleasePlan;
 use incident::text::bounded;
-use incident::{Fault, InstanceId, Visit};
+use incident::{Classify as _, Fault, InstanceId, Visit};
 use serde_json::{Value, json};
 
 use crate::decide::{Look, Role, SLOTS, refused};
+use crate::deny::PATIENCE;
 use crate::records::{Attempt, in_passing};
 use crate::{Clients, Error, Means, documents, role, slots};
 
@@ -25,34 +29,29 @@ const DELETE: &str = "iam:DeleteRolePolicy";
 /// Fails where trying again may help, or where the release's file cannot be written; everything else is said in the output.
 pub(crate) async fn lift(clients: &Clients, visit: &Visit, release: &ReleasePlan) -> Result<Denial, Error> {
     let instance = &release.target.instance_id;
-    let Some(profile) = &release.target.profile else { return Ok(said(DenialStatus::NothingToDeny, None, &[])) };
-    let role = match role::of_profile(&clients.iam, profile).await {
-        Ok(Ok(role)) => role,
-        Ok(Err(obstacle)) => return Ok(said(DenialStatus::Unknown, None, &[obstacle.reason()])),
-        Err(error) => return unread(error, None),
-    };
-    // Such roles are never denied.
-    if refused(&role, &clients.settings).is_some() {
-        return Ok(said(DenialStatus::NothingToDeny, Some(&role), &[]));
-    }
-    let run = Run { clients, role: &role, instance, inline: clients.settings.means.for_role(&role) != Means::Tags };
-    let seen = match run.look().await {
-        Ok(seen) => seen,
-        Err(error) => return unread(error, Some(&role)),
-    };
     let recorder = clients.store.case(&release.release_id, release.retention).recorder(visit);
-    let errors = run.carry_out(&recorder, &seen).await?;
-    slots::free(&clients.store, &role, instance).await?;
-    let now = match run.look().await {
-        Ok(now) => now,
-        Err(error) => return unread(error, Some(&role)),
+    let role = match find(clients, release).await? {
+        Ok(role) => role,
+        Err(denial) => {
+            recorder.note(note(&denial)).await?;
+            return Ok(denial);
+        }
     };
-    if let Some(busy) = errors.iter().find(|error| error.fault == Fault::Transient) {
-        return Err(busy.clone().into());
-    }
-    let reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    let status = if run.denied(&now) { DenialStatus::Denied } else { DenialStatus::Lifted };
-    Ok(Denial { read_back_at: Some(handler::now()), ..said(status, Some(&role), &reasons) })
+    let inline = clients.settings.means.for_role(&role) != Means::Tags;
+    Run { clients, role: &role, instance, inline }.lift(&recorder, visit).await
+}
+
+/// The role whose sessions may be denied, or what there is to say where there is none.
+async fn find(clients: &Clients, release: &ReleasePlan) -> Result<Result<Role, Denial>, Error> {
+    let Some(profile) = &release.target.profile else { return Ok(Err(said(DenialStatus::NothingToDeny, None, &[]))) };
+    Ok(match role::of_profile(&clients.iam, profile).await {
+        // Such roles are never denied.
+        Ok(Ok(role)) if refused(&role, &clients.settings).is_some() => Err(said(DenialStatus::NothingToDeny, Some(&role), &[])),
+        Ok(Ok(role)) => Ok(role),
+        Ok(Err(obstacle)) => Err(said(DenialStatus::Unknown, None, &[obstacle.reason()])),
+        Err(error) if error.fault == Fault::Transient => return Err(error.into()),
+        Err(error) => Err(said(DenialStatus::Unknown, None, &[error.to_string()])),
+    })
 }
 
 struct Run<'a> {
@@ -72,6 +71,60 @@ impl Run<'_> {
         &self.clients.settings.policy
     }
 
+    /// Looks, takes away, looks again.
+    async fn lift(&self, recorder: &Recorder, visit: &Visit) -> Result<Denial, Error> {
+        let seen = match self.look().await {
+            Ok(seen) => seen,
+            Err(error) if error.fault == Fault::Transient => return Err(error.into()),
+            Err(error) => {
+                let denial = said(DenialStatus::Unknown, Some(self.role), &[error.to_string()]);
+                recorder.note(note(&denial)).await?;
+                return Ok(denial);
+            }
+        };
+        // An attempt before this one may have ended between taking the policy away and looking who needs it.
+        let again = visit.retry > 0;
+        let changes = self.changes(&seen, self.wanted_by_others(&seen).await?, again);
+        let number = if changes.is_empty() { None } else { Some(recorder.intent(changes.clone()).await?) };
+        let attempts = self.carry_out(changes, &seen).await;
+        let (changes, errors): (Vec<_>, Vec<_>) = attempts.into_iter().map(|attempt| (attempt.change, attempt.error)).unzip();
+        let errors: Vec<Error> = errors.into_iter().flatten().collect();
+        let now = self.look().await;
+        let denial = self.denial(&now, &errors);
+        match number {
+            Some(number) => recorder.outcome(number, changes, note(&denial)).await?,
+            None => recorder.note(note(&denial)).await?,
+        };
+        if now.as_ref().is_ok_and(|now| self.tags(now).is_empty()) {
+            slots::free(&self.clients.store, self.role, self.instance).await?;
+        }
+        let late = errors.is_empty() && denial.status == DenialStatus::Denied && visit.retry < PATIENCE;
+        let unread = now.err().map(Error::Aws).filter(|error| error.fault() == Fault::Transient);
+        match errors.into_iter().find(|error| error.fault() == Fault::Transient).or(unread) {
+            Some(error) => Err(error),
+            None if late => Err(Error::NotYetLifted(self.role.name.clone())),
+            None => Ok(denial),
+        }
+    }
+
+    /// What is so, as it was read back, and what stood in the way.
+    fn denial(&self, now: &Result<Look, AwsError>, errors: &[Error]) -> Denial {
+        let mut reasons: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        let reached = match now {
+            Ok(now) => self.reached(now),
+            Err(error) => {
+                reasons.push(error.to_string());
+                return said(DenialStatus::Unknown, Some(self.role), &reasons);
+            }
+        };
+        if reached.is_some() && reasons.is_empty() {
+            reasons.push("every change went through, but the role still shows the denial".to_owned());
+        }
+        let status = if reached.is_some() { DenialStatus::Denied } else { DenialStatus::Lifted };
+        let scope = reached.unwrap_or(DenialScope::All);
+        Denial { scope, read_back_at: Some(handler::now()), ..said(status, Some(self.role), &reasons) }
+    }
+
     async fn look(&self) -> Result<Look, AwsError> {
         let mut seen = role::look(self.iam(), self.role).await?;
         if self.inline {
@@ -80,9 +133,11 @@ impl Run<'_> {
         Ok(seen)
     }
 
-    /// Whether anything of ours denies the target.
-    fn denied(&self, seen: &Look) -> bool {
-        seen.reached(self.policy(), self.instance).is_some() || self.has_inline(seen)
+    /// How far the target is denied by anything of ours.
+    fn reached(&self, seen: &Look) -> Option<DenialScope> {
+        let tags = seen.reached(self.policy(), self.instance);
+        let inline = documents::reached(seen.inline.as_ref(), self.instance);
+        if tags == Some(DenialScope::All) { tags } else { inline.or(tags) }
     }
 
     /// Whether the inline policy of the target's name is one that we wrote.
@@ -96,14 +151,16 @@ impl Run<'_> {
         SLOTS.iter().flat_map(|slot| [slot.first, slot.all]).filter(names).collect()
     }
 
-    /// Whether our tags name anybody but the target.
-    fn aimed_at_others(&self, seen: &Look) -> bool {
+    /// Whether anybody but the target needs the policy: a tag names another instance, or another case has claimed a slot and is
+    /// about to set its tags.
+    async fn wanted_by_others(&self, seen: &Look) -> Result<bool, Error> {
         let others = |tag: &str| seen.tags.get(tag).is_some_and(|value| value != self.instance.as_str());
-        SLOTS.iter().any(|slot| others(slot.first) || others(slot.all))
+        let aimed = SLOTS.iter().any(|slot| others(slot.first) || others(slot.all));
+        Ok(aimed || slots::taken_by_others(&self.clients.store, self.role, self.instance).await?)
     }
 
     /// What is to be changed. The policy goes last: without tags it denies nobody.
-    fn changes(&self, seen: &Look) -> Vec<Change> {
+    fn changes(&self, seen: &Look, others: bool, again: bool) -> Vec<Change> {
         let mut changes = Vec::new();
         let tags = self.tags(seen);
         if !tags.is_empty() {
@@ -114,46 +171,53 @@ impl Run<'_> {
             let from = json!({ "policy": documents::name(self.instance), "document": seen.inline });
             changes.push(Change::intended(DELETE, &self.role.arn, from, Value::Null));
         }
-        if seen.has(self.policy()) && !self.aimed_at_others(seen) {
-            let attached = |attached: bool| json!({ "policy": self.policy(), "attached": attached });
-            changes.push(Change::intended(DETACH, &self.role.arn, attached(true), attached(false)));
+        if seen.has(self.policy()) && !others {
+            changes.push(Change::intended(DETACH, &self.role.arn, self.attached(true), self.attached(false)));
+        } else if again && others && !seen.has(self.policy()) {
+            changes.push(self.attaching());
         }
         changes
     }
 
-    /// One after the other, since IAM refuses two changes of one role at once. Gives what was refused.
-    async fn carry_out(&self, recorder: &Recorder, seen: &Look) -> Result<Vec<AwsError>, Error> {
-        let changes = self.changes(seen);
-        if changes.is_empty() {
-            return Ok(Vec::new());
-        }
-        let number = recorder.intent(changes.clone()).await?;
-        let mut attempts = Vec::new();
-        let mut detached = false;
+    fn attaching(&self) -> Change {
+        Change::intended(ATTACH, &self.role.arn, self.attached(false), self.attached(true))
+    }
+
+    fn attached(&self, attached: bool) -> Value {
+        json!({ "policy": self.policy(), "attached": attached })
+    }
+
+    /// One after the other, since IAM refuses two changes of one role at once.
+    async fn carry_out(&self, changes: Vec<Change>, seen: &Look) -> Vec<Done> {
+        let mut attempts: Vec<Done> = Vec::new();
         for change in changes {
+            let untagged = attempts.iter().all(|done| done.change.action != UNTAG || done.error.is_none());
+            if change.action == DETACH && !untagged {
+                attempts.push(Done::left(change));
+                continue;
+            }
             let result = self.call(&change.action, seen).await;
-            detached |= change.action == DETACH && result.is_ok();
-            attempts.push(Attempt::new(change, Some(result)));
+            let detached = change.action == DETACH && result.is_ok();
+            attempts.push(Attempt::new(change, Some(result)).into());
+            if detached {
+                attempts.extend(self.attach_again(seen).await);
+            }
         }
-        let again = if detached { self.attach_again().await } else { None };
-        let (mut changes, errors): (Vec<_>, Vec<_>) = attempts.into_iter().map(|it| (it.change, it.error)).unzip();
-        let (late, failed) = again.map_or((None, None), |attempt| (Some(attempt.change), attempt.error));
-        changes.extend(late);
-        recorder.outcome(number, changes, Value::Null).await?;
-        Ok(errors.into_iter().chain([failed]).flatten().collect())
+        attempts
     }
 
     /// Another case may have counted on the policy that was just detached.
-    async fn attach_again(&self) -> Option<Attempt> {
-        let change = Change::intended(ATTACH, &self.role.arn, json!({ "attached": false }), json!({ "attached": true }));
-        match role::look(self.iam(), self.role).await {
-            Ok(now) if self.aimed_at_others(&now) && !now.has(self.policy()) => {
-                let call = self.iam().attach_role_policy().role_name(&self.role.name).policy_arn(self.policy());
-                Some(Attempt::new(change, Some(call.send().await.map_err(failed(ATTACH)).map(drop))))
-            }
-            Ok(_) => None,
+    async fn attach_again(&self, seen: &Look) -> Option<Done> {
+        let wanted = match role::look(self.iam(), self.role).await {
+            Ok(now) if now.has(self.policy()) => return None,
+            Ok(now) => self.wanted_by_others(&now).await,
+            Err(error) => Err(error.as_fault(Fault::Transient).into()),
+        };
+        match wanted {
+            Ok(true) => Some(Attempt::new(self.attaching(), Some(self.call(ATTACH, seen).await)).into()),
+            Ok(false) => None,
             // Whether somebody counts on it is not known: the next attempt looks.
-            Err(error) => Some(Attempt::new(change, Some(Err(error.as_fault(Fault::Transient))))),
+            Err(error) => Some(Done::unknown(self.attaching(), error)),
         }
     }
 
@@ -169,6 +233,10 @@ impl Run<'_> {
                 let call = self.iam().delete_role_policy().role_name(name).policy_name(documents::name(self.instance));
                 call.send().await.map(drop).map_err(failed(DELETE))
             }
+            ATTACH => {
+                let call = self.iam().attach_role_policy().role_name(name).policy_arn(self.policy());
+                return call.send().await.map(drop).map_err(failed(ATTACH)).map_err(in_passing);
+            }
             _ => {
                 let call = self.iam().detach_role_policy().role_name(name).policy_arn(self.policy());
                 call.send().await.map(drop).map_err(failed(DETACH))
@@ -182,11 +250,39 @@ impl Run<'_> {
     }
 }
 
-fn unread(error: AwsError, role: Option<&Role>) -> Result<Denial, Error> {
-    if error.fault == Fault::Transient {
-        return Err(error.into());
+/// One change that was tried, or left.
+struct Done {
+    change: Change,
+    error: Option<Error>,
+}
+
+impl From<Attempt> for Done {
+    fn from(Attempt { change, error }: Attempt) -> Self {
+        Self { change, error: error.map(Error::Aws) }
     }
-    Ok(said(DenialStatus::Unknown, role, &[error.to_string()]))
+}
+
+impl Done {
+    fn not_done(change: Change, fault: Fault, message: String) -> Change {
+        Change { result: Some(ChangeResult::Failed { fault, message }), ..change }
+    }
+
+    /// The policy stays while a tag names the target: it would be denied anew as soon as a sibling is.
+    fn left(change: Change) -> Self {
+        let message = "left, since the target's tags could not be taken away".to_owned();
+        Self { change: Self::not_done(change, Fault::Refused, message), error: None }
+    }
+
+    fn unknown(change: Change, error: Error) -> Self {
+        Self { change: Self::not_done(change, error.fault(), error.to_string()), error: Some(error) }
+    }
+}
+
+fn note(denial: &Denial) -> Value {
+    json!({
+        "status": denial.status, "scope": denial.scope, "role": denial.role, "readBackAt": denial.read_back_at,
+        "reasons": denial.reasons,
+    })
 }
 
 fn said(status: DenialStatus, role: Option<&Role>, reasons: &[String]) -> Denial {

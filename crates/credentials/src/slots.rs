@@ -52,6 +52,12 @@ pub(crate) async fn free(store: &Store, role: &Role, instance: &InstanceId) -> R
     Ok(())
 }
 
+/// Whether a slot of the role is somebody else's.
+pub(crate) async fn taken_by_others(store: &Store, role: &Role, instance: &InstanceId) -> Result<bool, Error> {
+    let claims = future::try_join_all(SLOTS.map(|slot| claimed(store, role, slot, instance))).await?;
+    Ok(claims.contains(&Claimed::Others))
+}
+
 async fn claimed(store: &Store, role: &Role, slot: Slot, instance: &InstanceId) -> Result<Claimed, Error> {
     let Some(there) = store.get(&key(role, slot)).await? else { return Ok(Claimed::Free) };
     let ours = there.json::<SlotClaim>().is_ok_and(|claim| claim.instance_id == *instance);

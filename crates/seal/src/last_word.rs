@@ -141,9 +141,6 @@ async fn of_release(
     release: Option<ReleasePlan>,
     failure: Failure,
 ) -> Result<bool, Error> {
-    if told(clients, &visit).await {
-        return Ok(false);
-    }
     let end = release::End {
         visit: visit.clone(),
         release: release.clone(),
@@ -151,7 +148,11 @@ async fn of_release(
         denial: None,
         failure: Some(failure.clone()),
     };
+    // Also where people were told: then it may be the seal that failed. What is closed already stays as it is.
     let closed = logged("close the release's file", Box::pin(release::close(clients, end)).await);
+    if told(clients, &visit).await {
+        return Ok(false);
+    }
     let checked = release.map(|plan| Checked { verdict: CheckVerdict::Release, reasons: Vec::new(), plan: Some(plan) });
     let told: Result<Value, Error> = invoke(
         clients,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 const STATES: &[(&str, &str, u32)] = &[
     ("Triage", "triage", 0),
     ("Isolate", "isolate", 0),
+    ("Protect", "protect", 0),
     ("DenyCredentials", "credentials", 0),
     ("Snapshot", "cordon-snapshot", 0),
     ("NotifyOpened", "notify", 0),

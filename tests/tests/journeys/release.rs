@@ -1,6 +1,6 @@
 //! Protected beside the cut; and given back: every restorable field of the descriptions as it was before.
 
-use journeys::world::shown;
+use journeys::world::{shown, until};
 use journeys::{Ended, World};
 use serde_json::{Value, json};
 
@@ -134,6 +134,63 @@ async fn a_terminated_target_is_not_released() {
     let refused = world.release(&request(&case)).await;
     assert_eq!(refused.status, "FAILED");
     assert!(refused.cause.contains("terminated") || refused.cause.contains("shutting-down"), "{}", refused.cause);
+}
+
+/// Each state of a release that does something, its function, and how many of its invocations come before.
+const STATES: [(&str, &str, u32); 5] = [
+    ("Check", "release", 0),
+    ("AllowCredentials", "credentials", 0),
+    ("Restore", "release", 1),
+    ("SealRelease", "seal", 0),
+    ("NotifyReleased", "notify", 0),
+];
+
+/// A contained target with a role, whose memory nobody wants; gives the instance and the case.
+async fn quickly_contained(world: &World) -> (String, String) {
+    world.policy(&json!({"memory": {"capture": false}})).await;
+    let web = world.instance("web");
+    let (_, case) = contained(world, &web).await;
+    (web, case)
+}
+
+/// The next invocation of `function` but `skip` fails with `error`, `before` it runs or `after` that.
+fn fail(world: &World, function: &str, skip: u32, kind: &str, error: &str) {
+    world.faults(
+        &json!([{"action": "lambda:Invoke", "function": function, "kind": kind, "code": error, "count": 1, "skip": skip}]),
+    );
+}
+
+#[tokio::test]
+async fn whichever_state_of_a_release_fails_people_are_told_and_the_target_is_free_for_the_next_finding() {
+    for (state, function, skip) in STATES {
+        let world = World::new().await;
+        let (web, case) = quickly_contained(&world).await;
+        fail(&world, function, skip, "before", "Denied");
+        let ended = world.release(&request(&case)).await;
+        assert_eq!(ended.status, "FAILED", "{state}: {}", ended.output);
+        world.told("released").await;
+        if ["Check", "Restore"].contains(&state) {
+            assert!(world.is_contained(&web).await, "{state}: {:?}", world.group_roles(&web).await);
+        }
+        let claim = format!("open/{web}.json");
+        until("the claim is released", || async { world.json(&claim).await.is_null().then_some(()) }).await;
+        let again = world.release(&request(&case)).await;
+        assert_eq!(again.status, "SUCCEEDED", "after {state}: {} {}", again.cause, again.output);
+        assert!(!world.is_contained(&web).await, "{state}");
+    }
+}
+
+#[tokio::test]
+async fn a_state_of_a_release_that_runs_twice_gives_back_what_it_gives_back_once() {
+    for (state, function, skip) in STATES {
+        let world = World::new().await;
+        let (web, case) = quickly_contained(&world).await;
+        fail(&world, function, skip, "after", "Lambda.ServiceException");
+        let ended = world.release(&request(&case)).await;
+        assert_eq!(ended.status, "SUCCEEDED", "{state}: {} {}", ended.cause, ended.output);
+        assert!(!world.is_contained(&web).await && world.metadata_answers(&web).await, "{state}");
+        world.verified(ended.text("releaseId")).await;
+    }
 }
 
 #[tokio::test]

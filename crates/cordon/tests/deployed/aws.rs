@@ -1,5 +1,5 @@
-//! A small AWS on loopback, for the real binary: one parameter, one bucket with versions, one state machine, one key and one
-//! function. It answers what it is asked and keeps what it was asked.
+//! A small AWS on loopback, for the real binary: one parameter, one bucket with versions, two state machines, one key and two
+//! functions. It answers what it is asked and keeps what it was asked.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,10 +16,15 @@ pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 pub(crate) const REGION: &str = "eu-central-1";
 pub(crate) const STS_HOST: &str = "sts.eu-central-1.amazonaws.com";
 pub(crate) const FUNCTION: &str = "cordon-permission:live";
+pub(crate) const ISOLATE: &str = "cordon-isolate:live";
+pub(crate) const RELEASES: &str = "arn:aws:states:eu-central-1:111122223333:stateMachine:cordon-release";
 const BUCKET: &str = "evidence";
 
 /// The versions of one key with their ids, the newest first; without bytes it is a delete marker.
 type Versions = Vec<(String, Option<Vec<u8>>)>;
+
+/// What an execution that is started does before it has ended; it is given its ARN.
+type Run = Box<dyn FnMut(&mut Account, &str) + Send>;
 
 /// What the account holds.
 #[derive(Default)]
@@ -33,8 +38,20 @@ pub(crate) struct Account {
     pub(crate) key: Vec<u8>,
     /// A key whose download breaks off.
     pub(crate) breaks: Option<String>,
-    /// An older deployment has no function that takes answers.
+    /// An older deployment has no function that takes answers, and nothing that releases.
     pub(crate) old: bool,
+    /// What `StartExecution` was given, in order.
+    pub(crate) started: Vec<Value>,
+    /// What executions that are started do.
+    pub(crate) runs: Option<Run>,
+    /// How they end: fields of `DescribeExecution`.
+    pub(crate) end: Value,
+    /// They run until as many were asked for.
+    pub(crate) ends_after: usize,
+    /// Each that was started: its ARN and input.
+    inputs: Vec<(String, Value)>,
+    /// Keys that nobody may read.
+    pub(crate) secret: Vec<String>,
     /// What the function was given, by its name.
     pub(crate) invoked: Vec<(String, Value)>,
 }
@@ -94,12 +111,21 @@ impl Aws {
         self.account.lock().unwrap().invoked.clone()
     }
 
+    /// What `StartExecution` was given.
+    pub(crate) fn started(&self) -> Vec<Value> {
+        self.account.lock().unwrap().started.clone()
+    }
+
     /// Runs `cordon` as somebody who has logged in.
     pub(crate) fn cordon(&self, arguments: &[&str]) -> Output {
         self.cordon_as(arguments, &[])
     }
 
     pub(crate) fn cordon_as(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+        self.command(arguments, environment).output().unwrap()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cordon"));
         command.args(arguments).env_clear();
         for (name, value) in [
@@ -113,12 +139,12 @@ impl Aws {
             command.env(name, value);
         }
         command.envs(environment.iter().copied());
-        command.output().unwrap()
+        command
     }
 }
 
 impl Account {
-    fn version(&mut self, key: &str, bytes: Option<Vec<u8>>) {
+    pub(crate) fn version(&mut self, key: &str, bytes: Option<Vec<u8>>) {
         let versions = self.objects.entry(key.to_owned()).or_default();
         versions.insert(0, (format!("v{}", versions.len() + 1), bytes));
     }
@@ -131,6 +157,8 @@ impl Account {
             }
             ("AWSStepFunctions.ListExecutions", _) => self.list_executions(&asked),
             ("AWSStepFunctions.DescribeExecution", _) => self.describe_execution(&asked),
+            ("AWSStepFunctions.StartExecution", _) => self.start_execution(&asked),
+            ("AWSStepFunctions.GetExecutionHistory", _) => Answer::json(&json!({"events": []})),
             ("TrentService.GetPublicKey", _) => Answer::json(&json!({"PublicKey": base64::encode(&self.key)})),
             (_, path) if path.starts_with("/2015-03-31/functions/") => self.invoke(path, asked),
             (_, path) if request.method == "GET" => match path.strip_prefix(&format!("/{BUCKET}")) {
@@ -149,6 +177,8 @@ impl Account {
         if !self.old {
             deployment["permissionFunction"] = json!(FUNCTION);
             deployment["stsHost"] = json!(STS_HOST);
+            deployment["releaseStateMachine"] = json!(RELEASES);
+            deployment["isolateFunction"] = json!(ISOLATE);
         }
         deployment.to_string()
     }
@@ -162,10 +192,33 @@ impl Account {
         answer
     }
 
+    /// As Step Functions does: one that runs is found again by its name and input, and no name is given twice.
+    fn start_execution(&mut self, asked: &Value) -> Answer {
+        self.started.push(asked.clone());
+        let name = asked["name"].as_str().map_or_else(|| format!("unnamed-{}", self.started.len()), str::to_owned);
+        let arn = format!("{}:{name}", asked["stateMachineArn"].as_str().unwrap().replace(":stateMachine:", ":execution:"));
+        let running = self.started.len() <= self.ends_after;
+        match self.inputs.iter().find(|(there, _)| *there == arn) {
+            Some((_, input)) if running && *input == asked["input"] => {}
+            Some(_) => return Answer { status: 400, ..Answer::json(&json!({"__type": "ExecutionAlreadyExists"})) },
+            None => {
+                self.inputs.push((arn.clone(), asked["input"].clone()));
+                if let Some(mut run) = self.runs.take() {
+                    run(self, &arn);
+                    self.runs = Some(run);
+                }
+            }
+        }
+        Answer::json(&json!({"executionArn": arn, "startDate": 0}))
+    }
+
     /// Two on a page.
     fn list_executions(&self, asked: &Value) -> Answer {
-        let wanted = |status: &str| asked["statusFilter"].as_str().is_none_or(|filter| filter == status);
-        let all: Vec<_> = self.executions.iter().filter(|(_, status, _)| wanted(status)).collect();
+        let machine = asked["stateMachineArn"].as_str().unwrap().replace(":stateMachine:", ":execution:");
+        let wanted = |arn: &str, status: &str| {
+            arn.starts_with(&format!("{machine}:")) && asked["statusFilter"].as_str().is_none_or(|filter| filter == status)
+        };
+        let all: Vec<_> = self.executions.iter().filter(|(arn, status, _)| wanted(arn, status)).collect();
         let from: usize = asked["nextToken"].as_str().map_or(0, |token| token.parse().unwrap());
         let page = all.iter().skip(from).take(2);
         let page: Vec<Value> = page
@@ -178,6 +231,14 @@ impl Account {
     }
 
     fn describe_execution(&self, asked: &Value) -> Answer {
+        if self.inputs.iter().any(|(arn, _)| asked["executionArn"] == **arn) {
+            let mut told =
+                json!({"executionArn": asked["executionArn"], "stateMachineArn": RELEASES, "status": "RUNNING", "startDate": 0});
+            if self.started.len() >= self.ends_after {
+                told.as_object_mut().unwrap().extend(self.end.as_object().unwrap().clone());
+            }
+            return Answer::json(&told);
+        }
         let found = self.executions.iter().find(|(arn, ..)| asked["executionArn"] == **arn);
         let Some((arn, status, start)) = found else {
             return Answer { status: 400, ..Answer::json(&json!({"__type": "ExecutionDoesNotExist"})) };
@@ -186,6 +247,9 @@ impl Account {
     }
 
     fn get(&self, key: &str, version: Option<&String>) -> Answer {
+        if self.secret.iter().any(|secret| key.ends_with(secret.as_str())) {
+            return Answer::error(403, "AccessDenied");
+        }
         let versions = self.objects.get(key).map(Vec::as_slice).unwrap_or_default();
         let found = match version {
             Some(id) => versions.iter().find(|(version, _)| version == id),

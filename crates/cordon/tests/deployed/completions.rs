@@ -7,7 +7,8 @@ fn each_shell_gets_the_completions_of_every_command() {
         let output = Aws::new().cordon(&["completions", shell]);
         let text = out(&output);
         assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-        for command in ["respond", "approve", "export", "verify", "--waive"] {
+        let options = ["--waive", "--rejoin-group", "--vpc", "--containment"];
+        for command in ["respond", "approve", "release", "prepare", "doctor", "export", "verify"].into_iter().chain(options) {
             assert!(text.contains(command.trim_start_matches("--")), "{shell}: {command}");
         }
     }

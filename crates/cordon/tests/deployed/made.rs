@@ -2,6 +2,7 @@
 
 use incident::manifest::EvidenceManifest;
 use incident::plan::Plan;
+use incident::release::{ReleasePlan, ReleaseReport};
 use incident::text::sha256;
 use incident::{CaseId, ExecutionArn, InstanceId, case};
 use serde_json::{Value, json};
@@ -71,4 +72,71 @@ fn items(name: &str, objects: &[(&str, &[u8])]) -> Vec<Value> {
             "trust": "cordon", "lock": null})
     };
     objects.iter().map(item).collect()
+}
+
+/// An execution that releases.
+pub(crate) fn release_execution(name: &str) -> String {
+    execution(name).replace("cordon-incident", "cordon-release")
+}
+
+/// The release of the execution with this ARN.
+pub(crate) fn release_id(execution: &str) -> CaseId {
+    CaseId::new(&InstanceId::parse(INSTANCE).unwrap(), &ExecutionArn::parse(execution).unwrap())
+}
+
+/// `release.json` of the execution with this ARN: of the case `one`, whose target is as it was before `first`.
+pub(crate) fn release_plan(execution: &str) -> Value {
+    let restore = [restores("groups"), restores("terminationProtection")];
+    let plan = json!({"schema": "cordon.release.v1", "releaseId": release_id(execution), "execution": execution,
+        "opened": "2026-11-25T03:30:00Z", "caseId": id("one"), "restoredFrom": id("first"),
+        "reason": "see https://evil.example \u{1b}[2J\u{202e}now", "target": plan("one")["target"], "restore": restore,
+        "notRestorable": [{"what": "Auto Scaling group <web>", "reason": "run `cordon release --rejoin-group`"}],
+        "credentials": true, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"}});
+    serde_json::to_value(serde_json::from_value::<ReleasePlan>(plan).unwrap()).unwrap()
+}
+
+fn restores(what: &str) -> Value {
+    match what {
+        "groups" => json!({"what": "groups", "interface": "eni-0123456789abcdef0", "to": ["sg-0123456789abcdef0"]}),
+        what => json!({"what": what, "to": false}),
+    }
+}
+
+/// What Restore says: the groups stand as in `groups`, the rest was given back.
+pub(crate) fn released(status: &str, groups: &str) -> Value {
+    json!({"status": status, "readBackAt": "2026-11-25T03:30:09Z", "failure": null,
+        "items": [
+            {"restore": restores("groups"), "status": groups, "reason": if groups == "restored" { "" } else { "denied by\u{1b}[2J <scp>" }},
+            {"restore": restores("terminationProtection"), "status": "restored", "reason": ""},
+        ],
+        "reasons": if groups == "restored" { json!([]) } else { json!(["the groups are not as they were"]) }})
+}
+
+pub(crate) fn denial(status: &str, reasons: &[&str]) -> Value {
+    json!({"status": status, "scope": "all", "role": "arn:aws:iam::111122223333:role/web", "readBackAt": "2026-11-25T03:30:09Z",
+        "reasons": reasons, "risks": [], "failure": null})
+}
+
+/// `released.json` of the execution with this ARN.
+pub(crate) fn release_report(execution: &str, released: &Value, denial: &Value) -> Value {
+    let report = json!({"schema": "cordon.released.v1", "releaseId": release_id(execution), "released": released, "denial": denial,
+        "failure": null});
+    serde_json::from_value::<ReleaseReport>(report.clone()).unwrap();
+    report
+}
+
+/// The closing manifest of a release over these objects.
+pub(crate) fn release_closing(execution: &str, reasons: &[&str], objects: &[(&str, &[u8])]) -> Value {
+    let mut closing = closing("one", reasons.is_empty(), &[]);
+    let release = release_id(execution);
+    let item = |(object, bytes): &(&str, &[u8])| {
+        json!({"object": {"key": case::key(&release, object), "versionId": "v1", "sha256": sha256(bytes), "size": bytes.len()},
+            "trust": "cordon", "lock": null})
+    };
+    closing["caseId"] = json!(release);
+    closing["execution"] = json!(execution);
+    closing["closedBy"] = json!("SealRelease");
+    closing["reasons"] = json!(reasons);
+    closing["items"] = objects.iter().map(item).collect();
+    closing
 }

@@ -10,9 +10,11 @@
 mod answer;
 mod aws;
 mod completions;
+mod doctor;
 mod export;
 mod list;
 mod made;
+mod release;
 mod show;
 
 use std::process::Output;

@@ -1,7 +1,7 @@
 //! A release lifts the denial of its target, and of nobody else.
 
 use credentials::Means;
-use incident::evidence::DenialStatus;
+use incident::evidence::{DenialScope, DenialStatus};
 use incident::{Classify as _, Fault};
 use serde_json::{Value, json};
 use stub::Answer;
@@ -37,6 +37,8 @@ async fn a_second_time_nothing_is_changed_and_of_a_target_that_was_never_denied_
     let iam = Iam::new();
     assert_eq!(iam.lift(0).await.unwrap().status, DenialStatus::Lifted);
     assert_eq!(changes(&iam), Vec::<String>::new());
+    let looked = iam.records("outcome").pop().unwrap();
+    assert_eq!((&looked["changes"], &looked["note"]["status"]), (&Value::Null, &json!("lifted")), "what was seen is on record");
     iam.all(0).await.unwrap();
     iam.lift(0).await.unwrap();
     iam.aws.forget_calls();
@@ -72,6 +74,137 @@ async fn a_case_that_denies_a_sibling_meanwhile_gets_the_policy_back() {
     assert_eq!(iam.lift(0).await.unwrap().status, DenialStatus::Lifted);
     assert!(iam.role().attached.contains(&POLICY.to_owned()), "{:?}", iam.role());
     assert!(changes(&iam).ends_with(&["iam:AttachRolePolicy".to_owned()]), "{:?}", changes(&iam));
+}
+
+#[tokio::test]
+async fn a_sibling_whose_case_has_a_slot_and_no_tag_yet_finds_the_policy_as_it_saw_it() {
+    let iam = Iam::new();
+    iam.all(0).await.unwrap();
+    iam.claim(2, SIBLING);
+    assert_eq!(iam.lift(0).await.unwrap().status, DenialStatus::Lifted);
+    assert!(iam.role().attached.contains(&POLICY.to_owned()), "{:?}", iam.role());
+    assert_eq!(changes(&iam).last().map(String::as_str), Some("iam:UntagRole"), "{:?}", changes(&iam));
+    assert_eq!((iam.claimant(1), iam.claimant(2).as_deref()), (None, Some(SIBLING)));
+}
+
+#[tokio::test]
+async fn a_policy_that_was_taken_from_a_sibling_unseen_is_given_back_by_the_retry() {
+    let iam = Iam::new();
+    iam.all(0).await.unwrap();
+    // The sibling's case tags meanwhile, and nobody can look at that before this attempt ends.
+    iam.answers_then("iam:DetachRolePolicy", |role| {
+        role.tags.insert("cordon-deny-2".to_owned(), SIBLING.to_owned());
+    });
+    let throttled = || Answer::query_error(400, "Throttling", "slow down");
+    // The first look has two pages of tags.
+    iam.answers_after("iam:ListRoleTags", 2, throttled);
+    let error = iam.lift(0).await.unwrap_err();
+    assert_eq!((error.fault(), iam.role().attached.contains(&POLICY.to_owned())), (Fault::Transient, false), "{error}");
+    iam.answer_as_ever("iam:ListRoleTags");
+    assert_eq!(iam.lift(1).await.unwrap().status, DenialStatus::Lifted);
+    let role = iam.role();
+    assert!(role.attached.contains(&POLICY.to_owned()) && role.tags.contains_key("cordon-deny-2"), "{role:?}");
+}
+
+#[tokio::test]
+async fn a_denial_that_the_role_still_shows_is_waited_for_and_in_the_end_said() {
+    for all in [false, true] {
+        let iam = Iam::new();
+        iam.first(0).await.unwrap();
+        if all {
+            iam.all(0).await.unwrap();
+        }
+        iam.freeze_looks();
+        for retry in 0..3 {
+            let error = iam.lift(retry).await.unwrap_err();
+            assert_eq!(error.fault(), Fault::Transient, "retry {retry}: {error}");
+            assert_eq!(iam.claimant(1).as_deref(), Some(INSTANCE), "a slot whose tags are still seen is not free");
+        }
+        let lifted = iam.lift(3).await.unwrap();
+        let scope = if all { DenialScope::All } else { DenialScope::AllButSystemsManager };
+        assert_eq!((lifted.status, lifted.scope), (DenialStatus::Denied, scope), "never `lifted` unread: {lifted:?}");
+        assert!(lifted.reasons.iter().any(|reason| reason.contains("still shows the denial")), "{lifted:?}");
+    }
+}
+
+#[tokio::test]
+async fn while_its_tags_stay_the_slot_and_the_policy_stay_too() {
+    let iam = Iam::new();
+    iam.all(0).await.unwrap();
+    iam.aws.set("iam:UntagRole", Answer::query_error(403, "AccessDenied", "no"));
+    iam.aws.forget_calls();
+    let lifted = iam.lift(0).await.unwrap();
+    assert_eq!(lifted.status, DenialStatus::Denied, "{lifted:?}");
+    assert_eq!(changes(&iam), ["iam:UntagRole"], "without the policy a sibling's case would deny the target anew, unseen");
+    assert_eq!(iam.claimant(1).as_deref(), Some(INSTANCE));
+    let last = iam.records("outcome").pop().unwrap();
+    let left = last["changes"].as_array().unwrap().iter().find(|change| change["action"] == "iam:DetachRolePolicy").unwrap();
+    assert!(left["result"]["message"].as_str().unwrap().starts_with("left"), "{left}");
+}
+
+#[tokio::test]
+async fn a_change_that_was_made_and_whose_answer_was_lost_is_no_failure_of_the_retry() {
+    for action in ["iam:UntagRole", "iam:DetachRolePolicy"] {
+        let iam = Iam::new();
+        let before = iam.role();
+        iam.all(0).await.unwrap();
+        iam.lose_the_next_answer(action);
+        assert_eq!(iam.lift(0).await.unwrap_err().fault(), Fault::Transient, "{action}");
+        let lifted = iam.lift(1).await.unwrap();
+        assert_eq!((lifted.status, lifted.reasons.is_empty()), (DenialStatus::Lifted, true), "{action}: {lifted:?}");
+        assert_eq!((iam.role().tags, iam.role().attached), (before.tags, before.attached), "{action}");
+    }
+}
+
+#[tokio::test]
+async fn intent_and_outcome_stand_in_the_releases_own_file_with_what_was_read_back() {
+    let iam = Iam::new();
+    iam.all(0).await.unwrap();
+    iam.aws.forget_calls();
+    let earlier = iam.aws.keys();
+    iam.lift(0).await.unwrap();
+    let actions = iam.aws.actions();
+    let first = |wanted: &str| actions.iter().position(|action| action == wanted).unwrap();
+    assert!(
+        first("s3:PutObject") < first("iam:UntagRole") && first("iam:UntagRole") < first("iam:DetachRolePolicy"),
+        "{actions:?}"
+    );
+    let written: Vec<String> = iam.aws.keys().into_iter().filter(|key| !earlier.contains(key)).collect();
+    assert_eq!(written.len(), 2, "{written:?}");
+    assert!(written.iter().all(|key| key.starts_with("cases/i-0123456789abcdef0-ba9876543210/records/")), "{written:?}");
+    let note = |phase: &str| {
+        let key = written.iter().find(|key| key.ends_with(&format!("-{phase}.json"))).unwrap();
+        let record: Value = serde_json::from_slice(&iam.aws.object(key).unwrap()).unwrap();
+        record
+    };
+    assert_eq!(note("intent")["changes"][0]["from"], json!({"tags": {"cordon-deny-1": INSTANCE, "cordon-deny-all-1": INSTANCE}}));
+    let outcome = note("outcome");
+    assert_eq!((&outcome["note"]["status"], &outcome["changes"][1]["result"]["status"]), (&json!("lifted"), &json!("done")));
+}
+
+#[tokio::test]
+async fn without_an_intent_nothing_is_changed() {
+    let iam = Iam::new();
+    iam.all(0).await.unwrap();
+    iam.aws.forget_calls();
+    iam.aws.push("s3:PutObject", Answer::s3_error(403, "AccessDenied", "no"));
+    assert_eq!(iam.lift(0).await.unwrap_err().fault(), Fault::Denied);
+    assert_eq!(changes(&iam), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_denial_of_all_sessions_goes_with_the_targets_own_policy_and_a_siblings_stays() {
+    let mut iam = Iam::new();
+    iam.settings.means = Means::AllSessions { path: "/".to_owned() };
+    iam.all(0).await.unwrap();
+    let sibling = format!("cordon-deny-{SIBLING}");
+    iam.change(|role| {
+        let document = role.inline.values().next().cloned().unwrap_or_default();
+        assert!(document.contains("aws:TokenIssueTime"), "{document}");
+        role.inline.insert(sibling.clone(), document.replace(INSTANCE, SIBLING));
+    });
+    assert_eq!(iam.lift(0).await.unwrap().status, DenialStatus::Lifted);
+    assert_eq!(iam.role().inline.keys().collect::<Vec<_>>(), [&sibling]);
 }
 
 #[tokio::test]

@@ -99,6 +99,27 @@ impl Iam {
         });
     }
 
+    /// From the next call but `spared` on, calls of this action get this answer.
+    pub(crate) fn answers_after(&self, action: &str, spared: usize, instead: impl Fn() -> Answer + Send + Sync + 'static) {
+        let (role, left) = (Arc::clone(&self.role), Mutex::new(spared));
+        self.aws.set_fn(action, move |call| {
+            let mut left = left.lock().unwrap();
+            match left.checked_sub(1) {
+                Some(fewer) => {
+                    *left = fewer;
+                    answer(&mut role.lock().unwrap(), call)
+                }
+                None => instead(),
+            }
+        });
+    }
+
+    /// Calls of this action are answered by the role again.
+    pub(crate) fn answer_as_ever(&self, action: &str) {
+        let role = Arc::clone(&self.role);
+        self.aws.set_fn(action, move |call| answer(&mut role.lock().unwrap(), call));
+    }
+
     /// Looks show the role as it is now, whatever is changed.
     pub(crate) fn freeze_looks(&self) {
         for action in ["iam:ListAttachedRolePolicies", "iam:ListRoleTags"] {

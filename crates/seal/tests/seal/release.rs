@@ -121,6 +121,16 @@ async fn the_last_word_closes_a_release_that_died_and_tells_and_shuts_no_door() 
 }
 
 #[tokio::test]
+async fn a_release_whose_seal_failed_is_closed_by_the_last_word_though_people_were_told() {
+    let aws = under_way();
+    aws.put_object(&case::told(&ExecutionArn::parse(EXECUTION).unwrap()), "{}");
+    let request = json!({"caseId": "i-0abc1234def567890-ffffffffffff", "reason": "a false alarm"});
+    assert_eq!(run(&aws, &ended(&json!(request.to_string()))).await.unwrap(), json!({"spoke": false}));
+    assert!(aws.object(&case::key(&id(), case::CLOSING_SIGNATURE)).is_some(), "{:?}", aws.keys());
+    assert_eq!(aws.object(&format!("open/{INSTANCE}.json")), None, "the claim is gone");
+}
+
+#[tokio::test]
 async fn a_release_that_was_refused_has_nothing_to_close() {
     let aws = world();
     let mut input = input(&Value::Null, &Value::Null, &Value::Null);
