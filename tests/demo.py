@@ -74,6 +74,7 @@ class Cloud:
 def incident(cloud: Cloud) -> int:
     instance = cloud.about["instances"]["web"]
     say(f"ready at {cloud.about['endpoint']}; the target is {instance}, with two interfaces and two volumes")
+    before = groups(cloud, instance)
     say("GuardDuty finds: UnauthorizedAccess:EC2/TorClient, severity 8")
     sent = time.time()
     cloud.ask("event", {"account": cloud.about["accountId"], "source": "aws.guardduty", "detailType": "GuardDuty Finding", "detail": finding(cloud.about, instance), "resources": []})
@@ -94,11 +95,30 @@ def incident(cloud: Cloud) -> int:
     verified = subprocess.run(command, check=False).returncode
     print()
     found = memory(folder, instance)
-    if DISPOSITION != "quarantine":
+    if DISPOSITION == "quarantine":
+        found = released(cloud, case, instance, before) and found
+    else:
         state = cloud.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["State"]["Name"]
         say(f"EC2 says of {instance}: {state}")
         found = found and state in ("shutting-down", "terminated")
     return 0 if found and ended["status"] == "SUCCEEDED" and json.loads(ended["output"]).get("asPlanned") and verified == 0 else 1
+
+
+def groups(cloud: Cloud, instance: str) -> dict[str, list[str]]:
+    """The groups of each interface of an instance."""
+    described = cloud.client("ec2").describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
+    return {nic["NetworkInterfaceId"]: sorted(group["GroupId"] for group in nic["Groups"]) for nic in described["NetworkInterfaces"]}
+
+
+def released(cloud: Cloud, case: str, instance: str, before: dict[str, list[str]]) -> bool:
+    """It was a false alarm after all: whether the target is given back, and its interfaces have the groups that they had."""
+    environment = {"AWS_ENDPOINT_URL": cloud.about["endpoint"], "AWS_REGION": cloud.about["region"], "AWS_ACCESS_KEY_ID": cloud.about["accessKeyId"], "AWS_SECRET_ACCESS_KEY": cloud.about["secretAccessKey"]}
+    print(f"\n$ cordon release {case} --reason 'a false alarm'", flush=True)
+    done = subprocess.run([str(BINARIES / "cordon"), "release", case, "--reason", "a false alarm"], env=environment, check=False).returncode == 0
+    same = groups(cloud, instance) == before
+    print()
+    say("every interface has the groups that it had before the finding" if same else "the interfaces do NOT have the groups that they had")
+    return done and same
 
 
 def follow(cloud: Cloud, sent: float) -> dict:
