@@ -3,7 +3,7 @@
 use incident::plan::{Cut, PolicySource};
 use incident::risk::RiskKind;
 use incident::{Classify, Fault};
-use serde_json::json;
+use serde_json::{Value, json};
 use stub::Answer;
 
 use crate::support::*;
@@ -84,6 +84,31 @@ async fn more_than_half_of_an_auto_scaling_group_is_not_cut_without_a_person() {
         members.extend((5..5 + healthy).map(|n| member(n, "web")));
         let plan = run(&aws().on("ec2:DescribeInstances", described(&members)), &finding()).await.unwrap().plan.unwrap();
         assert_eq!(matches!(plan.cut, Cut::AskFirst { .. }), asks, "{isolated} of {}: {:?}", isolated + healthy + 1, plan.cut);
+    }
+}
+
+#[tokio::test]
+async fn what_a_release_needs_is_saved_as_ec2_says_it() {
+    let set =
+        "<connectionTrackingConfiguration><tcpEstablishedTimeout>350</tcpEstablishedTimeout></connectionTrackingConfiguration>";
+    let address =
+        |owner: &str| format!("<association><publicIp>203.0.113.7</publicIp><ipOwnerId>{owner}</ipOwnerId></association>");
+    for (inside, tracking, addressed) in [
+        (String::new(), Value::Null, Value::Null),
+        (set.to_owned(), json!({"tcpEstablished": 350, "udpStream": null, "udp": null}), Value::Null),
+        (address("amazon"), Value::Null, json!({"ip": "203.0.113.7", "assigned": true})),
+        (address("123456789012"), Value::Null, json!({"ip": "203.0.113.7", "assigned": false})),
+        (address("amazon").replace("203.0.113.7", "a name"), Value::Null, Value::Null),
+    ] {
+        let one = instance(INSTANCE, "web", &[]).replace("<groupSet>", &format!("{inside}<groupSet>"));
+        let kept = one.replace("</volumeId></ebs>", "</volumeId><deleteOnTermination>true</deleteOnTermination></ebs>");
+        let aws = aws().on("ec2:DescribeInstances", described(&kept));
+        let plan = run(&aws, &finding()).await.unwrap().plan.unwrap();
+        let key = format!("cases/{}/before.json", plan.case_id);
+        let before: Value = serde_json::from_slice(&aws.object(&key).unwrap()).unwrap();
+        let nic = &before["target"]["interfaces"][0];
+        assert_eq!((&nic["tracking"], &nic["address"]), (&tracking, &addressed), "{inside}");
+        assert_eq!(before["target"]["volumes"][0]["deleteOnTermination"], true);
     }
 }
 
