@@ -92,6 +92,8 @@ def _environment(given: argparse.Namespace, port: int, scratch: Path) -> dict[st
         "timeoutScale": given.timeout_scale, "snapshotSeconds": given.snapshot_seconds, "endpoint": f"http://127.0.0.1:{port}",
     }
     return {
+        # A journey's account is done with after a minute, and hundreds of idle functions would fill the memory of a small machine.
+        "LAMBDA_WARM_TTL_SECONDS": "20",
         "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONPATH": str(Path(__file__).parents[1]), "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1", "GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "MINISTACK_ACCOUNT_ID": "123456789012", "IOT_MTLS_ENABLED": "0", "SFN_WAIT_SCALE": str(given.wait_scale), "AUTH": "false" if given.no_auth else "true",
