@@ -4,8 +4,6 @@
 //! INVARIANT: neither the credentials nor the proof made with them is ever printed.
 
 use aws_config::SdkConfig;
-use aws_sdk_lambda::types::InvocationType;
-use aws_smithy_types::Blob;
 use incident::evidence::Missing;
 use incident::manifest::EvidenceManifest;
 use incident::permission::{Answer, Decision, Statement, Waiver};
@@ -15,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
 use crate::deployment::Deployment;
+use crate::function::{self, Failure};
 use crate::output::{coloured, document, note, say};
 use crate::{Approve, Arguments, Deny, Error, deployment, exit, proof, shell, words};
 
@@ -78,10 +77,11 @@ async fn answer(arguments: &Arguments, case_id: &CaseId, word: Word) -> Result<u
 
 /// The function and the STS endpoint, where the deployment has them.
 fn takes_answers<'a>(arguments: &Arguments, found: &'a Deployment) -> Result<(&'a str, &'a str), Error> {
-    found.permission_function.as_deref().zip(found.sts_host.as_deref()).ok_or_else(|| Error::Deployment {
-        name: arguments.deployment.clone(),
-        why: "the deployment is older than this command, and has no function that takes answers".to_owned(),
-    })
+    found
+        .permission_function
+        .as_deref()
+        .zip(found.sts_host.as_deref())
+        .ok_or_else(|| function::older(arguments, "no function that takes answers"))
 }
 
 /// The manifest that the answer is about. Its signature is checked by the function that acts on it, and by `cordon verify`.
@@ -137,28 +137,13 @@ async fn send(config: &SdkConfig, function: &str, host: &str, statement: &Statem
     let proof = Box::pin(proof::prove(config, host, statement)).await?;
     let text = String::from_utf8_lossy(&statement.bytes()).into_owned();
     let payload = Payload { mode: "answer", answer: Answer { statement: text, proof } };
-    // Our own types have string keys, so that this cannot fail; the function refuses an empty payload.
-    let payload = Blob::new(serde_json::to_vec(&payload).unwrap_or_default());
-    let invoke = aws_sdk_lambda::Client::new(config).invoke().function_name(function);
-    let result = invoke.invocation_type(InvocationType::RequestResponse).payload(payload).send().await;
-    let result = result.map_err(Error::aws("lambda:Invoke"))?;
-    let bytes = result.payload.as_ref().map(Blob::as_ref).unwrap_or_default();
-    match result.function_error {
-        Some(kind) => Err(failure(&kind, bytes)),
-        None => serde_json::from_slice(bytes)
-            .map_err(|error| Error::Function { error: "its result".to_owned(), message: bounded(&error.to_string(), 400) }),
-    }
+    Box::pin(function::run(config, function, &payload)).await?.map_err(failure)
 }
 
-/// What the function's error says. A refusal is an answer, and says what to do by itself.
-fn failure(kind: &str, payload: &[u8]) -> Error {
-    let said: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
-    let text = |field: &str, limit| said.get(field).and_then(serde_json::Value::as_str).map(|text| bounded(text, limit));
-    let message = text("errorMessage", 800).unwrap_or_else(|| "it said nothing that can be read".to_owned());
-    match text("errorType", 80) {
-        Some(error) if error == Fault::Refused.name() => Error::Refused(message),
-        error => Error::Function { error: error.unwrap_or_else(|| bounded(kind, 80)), message },
-    }
+/// A refusal is an answer, and says what to do by itself.
+fn failure(failure: Failure) -> Error {
+    let Failure { error, message } = failure;
+    if error == Fault::Refused.name() { Error::Refused(message) } else { Error::Function { error, message } }
 }
 
 /// What the function takes.
@@ -267,10 +252,10 @@ mod tests {
                     .to_owned(),
             ),
         ] {
-            assert_eq!(failure("Unhandled", payload.to_string().as_bytes()).to_string(), expected);
+            assert_eq!(failure(function::failure("Unhandled", payload.to_string().as_bytes())).to_string(), expected);
         }
         let long = json!({"errorType": "Refused", "errorMessage": "x".repeat(5_000)});
-        assert!(failure("Unhandled", long.to_string().as_bytes()).to_string().len() < 1_000);
+        assert!(failure(function::failure("Unhandled", long.to_string().as_bytes())).to_string().len() < 1_000);
     }
 
     #[test]

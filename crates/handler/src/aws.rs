@@ -193,6 +193,15 @@ fn fault_of(code: &str, status: Option<u16>, never_sent: bool) -> Fault {
     }
 }
 
+/// What could be read, or why not, for a guard that judges by it. Only what may pass is a failure: the rest is a fact.
+pub fn told<T>(answer: Result<T, AwsError>) -> Result<Result<T, String>, AwsError> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) if error.fault == Fault::Transient => Err(error),
+        Err(error) => Ok(Err(error.to_string())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

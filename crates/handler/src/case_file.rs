@@ -100,14 +100,8 @@ impl Store {
             other => other?,
         };
         let (version_id, etag) = (answer.version_id.unwrap_or_default(), answer.e_tag.unwrap_or_default());
-        let bytes = answer.body.collect().await.map_err(|error| AwsError {
-            action: "s3:GetObject",
-            code: "UnreadableAnswer".to_owned(),
-            message: incident::text::bounded(&error.to_string(), 600),
-            request_id: String::new(),
-            fault: Fault::Transient,
-        })?;
-        Ok(Some(Fetched { key: key.to_owned(), version_id, etag, bytes: bytes.to_vec() }))
+        let bytes = bytes("s3:GetObject", answer.body).await?;
+        Ok(Some(Fetched { key: key.to_owned(), version_id, etag, bytes }))
     }
 
     /// Puts an object that is no evidence and may be replaced: work files and marks.
@@ -186,6 +180,18 @@ impl Store {
             (key, id) = (page.next_key_marker, page.next_version_id_marker);
         }
     }
+}
+
+/// The whole of an answer's body.
+pub(crate) async fn bytes(action: &'static str, body: ByteStream) -> Result<Vec<u8>, AwsError> {
+    let bytes = body.collect().await.map_err(|error| AwsError {
+        action,
+        code: "UnreadableAnswer".to_owned(),
+        message: incident::text::bounded(&error.to_string(), 600),
+        request_id: String::new(),
+        fault: Fault::Transient,
+    })?;
+    Ok(bytes.to_vec())
 }
 
 /// An object as it was read.

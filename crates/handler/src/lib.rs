@@ -8,11 +8,13 @@ pub mod env;
 mod progress;
 pub mod recorder;
 mod serve;
+mod versions;
 
-pub use aws::{AwsError, aws_config, failed};
+pub use aws::{AwsError, aws_config, failed, told};
 pub use case_file::{CaseFile, Store, StoreError, Written};
 pub use recorder::Recorder;
 pub use serve::{Fatal, answer, serve};
+pub use versions::{Versions, by_key};
 
 /// The time now, for records and for read-backs. Nothing is decided by it: what decides is the visit.
 pub fn now() -> jiff::Timestamp {

@@ -82,11 +82,14 @@ pub fn problems(vpcs: &BTreeSet<VpcId>, groups: &[Group], inside: &[Inside], ope
         }
     }
     for group in groups.iter().filter(|group| is_edited(group)) {
-        let advice = format!(
-            "somebody changed the rules of this {} group: find out who (CloudTrail), then run cordon prepare --vpc {}",
-            group.role.tag(),
-            group.vpc
-        );
+        let then = match group.role {
+            Role::Isolation => format!("then run cordon prepare --vpc {}", group.vpc),
+            // Prepare leaves both alone: the one belongs to the cases, and the other is never used again.
+            Role::Collection => "and take them away by hand; the next case that collects memory does so too".to_owned(),
+            Role::Conversion => "and take them away by hand: it was closed for good, and nothing opens it again".to_owned(),
+        };
+        let advice =
+            format!("this {} group has rules that Cordon did not make: find out who (CloudTrail), {then}", group.role.tag());
         add(ProblemKind::EditedGroup, &group.id, advice);
     }
     for vpc in vpcs {

@@ -3,12 +3,11 @@
 //! INVARIANT: a claim is replaced only by its `ETag`, and only where its owner does not run any more.
 
 use aws_sdk_sfn::types::ExecutionStatus;
-use handler::{AwsError, case_file, failed};
+use handler::{AwsError, case_file, failed, told};
 use incident::claim::Claim;
 use incident::{CaseId, ExecutionArn, InstanceId, Visit};
 
 use crate::guard::Holder;
-use crate::objects::told;
 use crate::{Clients, Error};
 
 /// Who has the target.

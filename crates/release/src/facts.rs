@@ -9,7 +9,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use futures_util::future::{join, try_join};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use handler::{AwsError, failed};
+use handler::{AwsError, Versions, by_key, failed, told};
 use incident::before::Before;
 use incident::manifest::ClosingManifest;
 use incident::release::ReleaseRequest;
@@ -21,8 +21,7 @@ use sha2::{Digest as _, Sha256};
 use crate::guard::{Facts, LONGEST_CHAIN};
 use crate::look::{capacity, groups, look};
 use crate::now::{Capacity, Told};
-use crate::objects::{by_key, fetch, told};
-use crate::sealed::{Case, Filed, Manifest, Read, Versions, is_used, open};
+use crate::sealed::{Case, Filed, Manifest, Read, is_used, open};
 use crate::{Clients, claims, saved};
 
 /// How many objects are read at a time.
@@ -121,8 +120,8 @@ async fn filed(clients: &Clients, id: &CaseId, keys: &Keys) -> Result<Filed, Aws
         if object.size > MOST_READ {
             return Ok((name, Err("it is larger than anything that Cordon writes".to_owned())));
         }
-        let read = told(fetch(&clients.store, &object.key, &object.version_id).await)?;
-        Ok::<_, AwsError>((name, read.map(|bytes| Read { sha256: sha256(&bytes), bytes })))
+        let read = told(clients.store.version(&object.key, &object.version_id).await)?;
+        Ok::<_, AwsError>((name, read.map(|read| Read { sha256: sha256(&read.bytes), bytes: read.bytes })))
     });
     let objects = Box::pin(stream::iter(reading).buffered(AT_ONCE).try_collect()).await?;
     Ok(Filed { case: id.clone(), keys, manifest, objects })
@@ -132,14 +131,17 @@ async fn filed(clients: &Clients, id: &CaseId, keys: &Keys) -> Result<Filed, Aws
 async fn manifest(clients: &Clients, id: &CaseId, keys: &Keys) -> Result<Option<Result<Manifest, String>>, AwsError> {
     let (key, signature) = (case::key(id, case::CLOSING_MANIFEST), case::key(id, case::CLOSING_SIGNATURE));
     let Some(versions) = keys.get(&key) else { return Ok(None) };
-    let once = |versions: Option<&Versions>| versions.and_then(Versions::only).filter(|(_, size)| *size <= MOST_READ).cloned();
-    let (Some((manifest, _)), Some((sealed, _))) = (once(Some(versions)), once(keys.get(&signature))) else {
+    let once = |versions: Option<&Versions>| {
+        let small = versions.and_then(Versions::only).filter(|it| it.size <= MOST_READ);
+        small.map(|it| it.version_id.clone())
+    };
+    let (Some(manifest), Some(sealed)) = (once(Some(versions)), once(keys.get(&signature))) else {
         return Ok(Some(Err("there is not exactly one closing manifest with one signature".to_owned())));
     };
-    let bytes = async { told(fetch(&clients.store, &key, &manifest).await) };
-    let sealed = async { told(fetch(&clients.store, &signature, &sealed).await) };
+    let bytes = async { told(clients.store.version(&key, &manifest).await) };
+    let sealed = async { told(clients.store.version(&signature, &sealed).await) };
     let (bytes, sealed) = match Box::pin(try_join(bytes, sealed)).await? {
-        (Ok(bytes), Ok(sealed)) => (bytes, sealed),
+        (Ok(manifest), Ok(sealed)) => (manifest.bytes, sealed.bytes),
         (Err(reason), _) | (_, Err(reason)) => return Ok(Some(Err(reason))),
     };
     let signature = Box::pin(verify(clients, &bytes, sealed)).await?;
@@ -172,8 +174,8 @@ async fn later(clients: &Clients, facts: &Facts, keys: &Keys) -> Result<Vec<Case
         let id = key.strip_suffix(case::BEFORE).and_then(|key| key.strip_prefix("cases/")?.strip_suffix('/'));
         let Some(id) = id.and_then(|id| CaseId::parse(id).ok()).filter(|id| !chained(id)) else { continue };
         let before: Option<Before> = match versions.only() {
-            Some((version, size)) if *size <= MOST_READ => {
-                told(fetch(&clients.store, key, version).await)?.ok().and_then(|bytes| parsed(&bytes).ok())
+            Some(version) if version.size <= MOST_READ => {
+                told(clients.store.version(key, &version.version_id).await)?.ok().and_then(|read| parsed(&read.bytes).ok())
             }
             _ => None,
         };

@@ -21,7 +21,6 @@ mod facts;
 pub mod guard;
 mod look;
 pub mod now;
-mod objects;
 pub mod plan;
 pub mod readback;
 mod request;

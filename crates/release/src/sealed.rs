@@ -7,6 +7,8 @@
 
 use std::collections::BTreeMap;
 
+use handler::Versions;
+use handler::case_file::Version;
 use incident::before::Before;
 use incident::manifest::{ClosingManifest, Item};
 use incident::plan::Plan;
@@ -31,25 +33,6 @@ pub struct Case {
     pub balancers: Option<BeforeBalancers>,
     /// Every change that was announced, in order.
     pub changes: Vec<Change>,
-}
-
-/// The versions of one key.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Versions {
-    /// The id and the size of each version, without delete markers.
-    pub all: Vec<(String, u64)>,
-    /// Whether there is a delete marker.
-    pub deleted: bool,
-}
-
-impl Versions {
-    /// The one version of a key that was written once and never deleted.
-    pub fn only(&self) -> Option<&(String, u64)> {
-        match self.all.as_slice() {
-            [version] if !self.deleted => Some(version),
-            _ => None,
-        }
-    }
 }
 
 /// An object that was read by its version.
@@ -148,8 +131,9 @@ fn exact(filed: &Filed, document: &ClosingManifest) -> Vec<String> {
         }
     }
     for (key, item) in &listed {
-        let sealed = (item.object.version_id.clone(), item.object.size);
-        if filed.keys.get(*key).and_then(Versions::only) != Some(&sealed) {
+        let object = &item.object;
+        let sealed = |it: &Version| it.version_id == object.version_id && it.size == object.size;
+        if !filed.keys.get(*key).and_then(Versions::only).is_some_and(sealed) {
             problems.push(format!("`{key}` is not there once, as it was sealed"));
         }
     }

@@ -10,7 +10,7 @@ use aws_sdk_kms::primitives::Blob;
 use aws_sdk_kms::types::{MessageType, SigningAlgorithmSpec};
 use futures_util::future::{join, try_join, try_join_all, try_join3, try_join4};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use handler::{AwsError, failed};
+use handler::{AwsError, Versions, by_key, failed, told};
 use incident::claim::Claim;
 use incident::evidence::ObjectRef;
 use incident::manifest::EvidenceManifest;
@@ -25,8 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::approvals::Kept;
 use crate::guard::{Facts, Manifest, Object, Snapshot, Target};
-use crate::objects::{self, Versions, fetch, told};
-use crate::{Clients, standing};
+use crate::{Clients, objects, standing};
 
 /// How many objects are read at a time.
 const AT_ONCE: usize = 16;
@@ -48,7 +47,7 @@ pub(crate) async fn read(
     cited: &ObjectRef,
 ) -> Result<Facts, AwsError> {
     let instance = case.instance();
-    let filed = async { told(clients.store.versions(&case::prefix(case)).await).map(|found| found.map(objects::by_key)) };
+    let filed = async { told(clients.store.versions(&case::prefix(case)).await).map(|found| found.map(by_key)) };
     let (filed, claim, target) = Box::pin(try_join3(filed, claim(clients, &instance), target(clients, &instance))).await?;
     let (keys, unlisted) = match filed {
         Ok(keys) => (keys, None),
@@ -128,9 +127,9 @@ async fn manifest(
     let sealing = async {
         let only = keys.get(&signature).and_then(Versions::only);
         let Some(only) = only else { return Ok(Err("there is not exactly one signature beside it".to_owned())) };
-        told(fetch(&clients.store, &signature, &only.version_id).await)
+        told(clients.store.version(&signature, &only.version_id).await)
     };
-    let bytes = async { told(fetch(&clients.store, &key, &cited.version_id).await) };
+    let bytes = async { told(clients.store.version(&key, &cited.version_id).await) };
     let (bytes, signature) = Box::pin(try_join(bytes, sealing)).await?;
     let bytes = match bytes {
         Ok(fetched) => fetched.bytes,
@@ -176,7 +175,7 @@ async fn sealed<T: DeserializeOwned>(
     let (Some(object), None) = (sealed.next(), sealed.next()) else {
         return Ok(Err(format!("the manifest does not list exactly one `{name}`")));
     };
-    let fetched = told(fetch(&clients.store, &key, &object.version_id).await)?;
+    let fetched = told(clients.store.version(&key, &object.version_id).await)?;
     Ok(fetched.and_then(|fetched| {
         let same = sha256(&fetched.bytes) == object.sha256;
         if same { parsed(&fetched.bytes) } else { Err("it does not have the SHA-256 that was sealed".to_owned()) }
@@ -206,7 +205,7 @@ async fn answers(clients: &Clients, case: &CaseId, keys: &Keys) -> Result<Vec<Ke
     let kept = keys.iter().filter(|(key, _)| key.starts_with(&folder)).map(|(key, versions)| async move {
         let answered = match versions.only() {
             Some(version) if version.size <= LONGEST_ANSWER => {
-                let fetched = told(fetch(&clients.store, key, &version.version_id).await)?;
+                let fetched = told(clients.store.version(key, &version.version_id).await)?;
                 fetched.and_then(|fetched| parsed::<Answered>(&fetched.bytes))
             }
             Some(_) => Err("it is too large to be an answer".to_owned()),
@@ -222,7 +221,7 @@ async fn intended(clients: &Clients, case: &CaseId, execution: &ExecutionArn, ke
     let records = case::key(case, case::RECORDS);
     let ours = keys.iter().filter(|(key, _)| key.starts_with(&records) && key.contains(&format!("-{STATE}-")));
     let read = ours.filter_map(|(key, versions)| Some((key, versions.only()?))).map(|(key, version)| async move {
-        let fetched = told(fetch(&clients.store, key, &version.version_id).await)?;
+        let fetched = told(clients.store.version(key, &version.version_id).await)?;
         Ok::<_, AwsError>(fetched.ok().and_then(|fetched| parsed::<Record>(&fetched.bytes).ok()))
     });
     let records: Vec<Record> = try_join_all(read).await?.into_iter().flatten().collect();

@@ -82,6 +82,7 @@ pub(crate) fn actions(step: &str) -> BTreeSet<String> {
         (".delete_if(", "s3:DeleteObject"),
         (".keys(", "s3:ListBucket"),
         (".versions(", "s3:ListBucketVersions"),
+        ("store.version(", "s3:GetObjectVersion"),
     ];
     actions.extend(store.iter().filter(|(mark, _)| code.contains(mark)).map(|(_, action)| (*action).to_owned()));
     actions

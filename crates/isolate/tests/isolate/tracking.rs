@@ -70,11 +70,12 @@ async fn refused_it_costs_no_containment_and_is_told_and_lock_down_tries_again()
 #[tokio::test]
 async fn without_a_record_of_the_old_setting_it_stays() {
     let cloud = Cloud::simple().with_pair();
-    let key = format!("cases/{}/records/20261124T033000.120Z-Isolate-00-002-intent.json", crate::support::CASE);
-    assert!(!cloud.aws.keys().contains(&key));
-    cloud.aws.set_fn("s3:PutObject", move |call| {
-        if call.path.ends_with("-002-intent.json") { Answer::s3_error(403, "AccessDenied", "no") } else { Answer::xml("") }
+    cloud.aws.set_fn("s3:PutObject", |call| {
+        if call.path.ends_with("-002-intent.json") { Answer::s3_error(403, "AccessDenied", "no") } else { Answer::bucket() }
     });
-    cloud.contain(0).await.unwrap();
+    let contained = cloud.contain(0).await.unwrap();
+    let refused = cloud.aws.calls_of("s3:PutObject").iter().filter(|call| call.path.ends_with("-002-intent.json")).count();
+    assert_eq!(refused, 1, "the intent of the tracking is the second one: else this test shows nothing");
     assert_eq!(cloud.account().nics[NIC].tracking, None);
+    assert!(contained.risks.iter().any(|risk| risk.kind == RiskKind::LongTracking), "{:?}", contained.risks);
 }
