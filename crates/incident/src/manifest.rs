@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missing, ObjectRef, SnapshotLook, Standing, Taken};
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
-use crate::plan::Retention;
+use crate::plan::{LockMode, Retention};
 use crate::protection::Protection;
 use crate::risk::Risk;
 
@@ -99,6 +99,42 @@ pub struct SealedSnapshot {
     pub taken: Taken,
     /// The last look at it; absent where nobody looked.
     pub look: Option<SnapshotLook>,
+    /// As EC2 described it when the evidence was sealed; absent where EC2 would not say, and in manifests of older versions.
+    #[serde(default)]
+    pub at_seal: Option<SnapshotAtSeal>,
+}
+
+/// What EC2 said of a snapshot when the evidence was sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SnapshotAtSeal {
+    /// EC2's state; `gone` where EC2 does not know it.
+    pub state: String,
+    /// The volume's size.
+    pub size_gib: Option<i32>,
+    /// Whether it is encrypted.
+    pub encrypted: Option<bool>,
+    /// Its lock; absent where it has none.
+    pub lock: Option<LockAtSeal>,
+}
+
+impl SnapshotAtSeal {
+    /// Whether it holds the whole disk.
+    pub fn is_completed(&self) -> bool {
+        self.state == "completed"
+    }
+}
+
+/// A snapshot's lock when the evidence was sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LockAtSeal {
+    /// Its mode, as far as it counts: in its cooling-off period a compliance lock can still be lifted [facts 69].
+    pub mode: LockMode,
+    /// For how many days it was set.
+    pub days: u16,
+    /// When it ends, where EC2 says so.
+    pub until: Option<Timestamp>,
 }
 
 /// The manifest over the evidence: what a permit to terminate cites.

@@ -1,16 +1,18 @@
 //! What is missing from the evidence, and what did not go as planned. Pure.
 
-use incident::ending;
+use std::collections::BTreeMap;
+
 use incident::evidence::{
-    CaptureStatus, Closed, Containment, ContainmentStatus, DenialScope, DenialStatus, Failure, Freeze, LockOutcome,
-    LockdownStatus, Missing, Preserved, Sealed, Taken,
+    Closed, Containment, ContainmentStatus, Failure, Freeze, LockOutcome, Missing, Preserved, Sealed, Taken,
 };
-use incident::manifest::SealedSnapshot;
+use incident::manifest::{SealedSnapshot, SnapshotAtSeal};
 use incident::plan::{Cut, LockMode, Plan};
-use incident::protection::ProtectionStatus;
-use incident::record::{Phase, Record};
+use incident::record::Record;
 use incident::said::{self, Said};
 use incident::text::bounded;
+use incident::{SnapshotId, ending};
+
+use crate::gaps;
 
 /// What the branches said. Absent where a run broke before it could say.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,7 +27,7 @@ pub struct Known<'a> {
 
 /// Everything that should be there and is not, each item once. A containment that was withheld by plan is among it: it is
 /// as planned, but a target that is not contained must not count as fully preserved. So is memory that there was no way to.
-pub fn missing(plan: &Plan, known: Known<'_>, records: &[Record]) -> Vec<Missing> {
+pub fn missing(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot], records: &[Record]) -> Vec<Missing> {
     let mut all = Vec::new();
     if !plan.target.state.is_alive() {
         all.push(Missing::new("target", "the instance is terminated or AWS does not know it: nothing of it could be contained"));
@@ -33,10 +35,16 @@ pub fn missing(plan: &Plan, known: Known<'_>, records: &[Record]) -> Vec<Missing
     all.extend(uncontained(known.said.containment));
     all.extend(said::unlocked(plan, known.said.lockdown));
     all.extend(said::uncaptured(plan, known.said.memory));
-    all.extend(known.preserved.iter().flat_map(|preserved| preserved.missing.clone()));
+    // One that was given up, and came after all, is there.
+    let came = |missing: &Missing| {
+        let mut completed = snapshots.iter().filter(|sealed| sealed.at_seal.as_ref().is_some_and(SnapshotAtSeal::is_completed));
+        completed.any(|sealed| missing.item == format!("snapshot:{}", sealed.taken.volume_id))
+    };
+    all.extend(known.preserved.iter().flat_map(|preserved| preserved.missing.clone()).filter(|missing| !came(missing)));
     all.extend(known.freeze.iter().flat_map(|freeze| freeze.missing.clone()));
-    all.extend(unfrozen(plan, known));
-    all.extend(gaps(known, records));
+    all.extend(unfrozen(plan, known, snapshots));
+    all.extend(gaps::unanswered(known, records));
+    all.extend(gaps::lost(records));
     once(all)
 }
 
@@ -64,12 +72,11 @@ fn uncontained(containment: Option<&Containment>) -> Option<Missing> {
     Some(Missing::new("containment", if why.is_empty() { said.to_owned() } else { format!("{said}: {why}") }))
 }
 
-fn unfrozen(plan: &Plan, known: Known<'_>) -> Vec<Missing> {
+fn unfrozen(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot]) -> Vec<Missing> {
     let mut all = Vec::new();
-    let taken = known.freeze.map(|freeze| freeze.snapshots.as_slice()).unwrap_or_default();
     for volume in &plan.target.volumes {
         let item = format!("snapshot:{}", volume.id);
-        let Some(snapshot) = taken.iter().find(|taken| taken.volume_id == volume.id) else {
+        let Some(snapshot) = snapshots.iter().find(|sealed| sealed.taken.volume_id == volume.id) else {
             let reason = match known.freeze.map(|freeze| &freeze.failure) {
                 Some(Some(failure)) => format!("{} failed with {}: {}", failure.state, failure.error, failure.cause),
                 Some(None) => "no snapshot of it was taken".to_owned(),
@@ -78,81 +85,73 @@ fn unfrozen(plan: &Plan, known: Known<'_>) -> Vec<Missing> {
             all.push(Missing::new(item, reason));
             continue;
         };
-        let look = known
-            .preserved
-            .and_then(|preserved| preserved.snapshots.iter().find(|look| look.snapshot_id == snapshot.snapshot_id));
-        match look {
-            Some(look) if look.state == "completed" => {}
-            Some(look) => all.push(Missing::new(item, format!("{} is {} at {} %", look.snapshot_id, look.state, look.percent))),
-            None => {
-                let failure = known.preserved.and_then(|preserved| preserved.failure.as_ref());
-                let why =
-                    failure.map_or_else(|| "nobody looked".to_owned(), |failure| format!("{}: {}", failure.error, failure.cause));
-                all.push(Missing::new(item, format!("{} was not seen completed ({why})", snapshot.snapshot_id)));
-            }
-        }
-        all.extend(unlocked(plan, snapshot));
+        all.extend(uncompleted(known, snapshot).map(|reason| Missing::new(item, reason)));
+        let item = format!("snapshot-lock:{}", snapshot.taken.snapshot_id);
+        all.extend(unlocked(plan, snapshot).map(|reason| Missing::new(item, reason)));
     }
     all
 }
 
-fn unlocked(plan: &Plan, snapshot: &Taken) -> Option<Missing> {
-    let reason = match &snapshot.lock {
-        LockOutcome::NotLocked { reason } => reason.clone(),
-        LockOutcome::Locked { days, .. } if *days < plan.snapshot_lock.days => {
-            format!("it is locked for {days} days, the plan says {}", plan.snapshot_lock.days)
+/// Why a snapshot does not count as completed.
+fn uncompleted(known: Known<'_>, snapshot: &SealedSnapshot) -> Option<String> {
+    let id = &snapshot.taken.snapshot_id;
+    match (&snapshot.at_seal, &snapshot.look) {
+        (Some(now), _) if now.is_completed() => None,
+        (Some(now), _) if now.state == "gone" => Some(format!(
+            "{id} was taken, and EC2 does not know it any more: look for it in the Recycle Bin, and for who deleted it"
+        )),
+        (Some(now), look) => {
+            let percent =
+                look.as_ref().map_or_else(String::new, |look| format!(", at {} % when it was last looked at", look.percent));
+            Some(format!("{id} is {}{percent}", now.state))
         }
-        LockOutcome::Locked { mode, .. } if plan.snapshot_lock.mode == LockMode::Compliance && *mode != LockMode::Compliance => {
-            "it is locked in governance mode, the plan says compliance".to_owned()
+        (None, Some(look)) if look.state == "completed" => {
+            Some(format!("{id} was completed, but EC2 would not say how it stood when the evidence was sealed"))
         }
-        LockOutcome::Locked { .. } => return None,
-    };
-    Some(Missing::new(format!("snapshot-lock:{}", snapshot.snapshot_id), reason))
+        (None, Some(look)) => Some(format!("{id} is {} at {} %", look.state, look.percent)),
+        (None, None) => {
+            let failure = known.preserved.and_then(|preserved| preserved.failure.as_ref());
+            let why =
+                failure.map_or_else(|| "nobody looked".to_owned(), |failure| format!("{}: {}", failure.error, failure.cause));
+            Some(format!("{id} was not seen completed ({why})"))
+        }
+    }
 }
 
-/// The intents whose outcome nobody knows. A later outcome of the same state (a retry looks first), or a result of that
-/// step that was read back, says how the change went.
-fn gaps(known: Known<'_>, records: &[Record]) -> Vec<Missing> {
-    let said = known.said;
-    let denied = |all: bool| {
-        let far = |scope| scope == DenialScope::All || !all;
-        said.denial.is_some_and(|found| found.status == DenialStatus::Denied && far(found.scope))
+/// What is wrong with a snapshot's lock, by the plan; what EC2 says now counts more than what was said when it was locked.
+fn unlocked(plan: &Plan, snapshot: &SealedSnapshot) -> Option<String> {
+    let lock = match (&snapshot.at_seal, &snapshot.taken.lock) {
+        (Some(now), _) if now.state == "gone" => return None,
+        (Some(now), taken) => match (&now.lock, taken) {
+            (Some(lock), _) => (lock.mode, lock.days),
+            (None, LockOutcome::NotLocked { reason }) => return Some(reason.clone()),
+            (None, LockOutcome::Locked { .. }) => {
+                return Some("it was locked, and has no lock any more: lock it again, and find out who took it off".to_owned());
+            }
+        },
+        (None, LockOutcome::NotLocked { reason }) => return Some(reason.clone()),
+        (None, LockOutcome::Locked { mode, days }) => (*mode, *days),
     };
-    let read_back = |state: &str| match state {
-        "Isolate" | "CloseDoor" => said.containment.is_some_and(|found| found.status == ContainmentStatus::Contained),
-        "Snapshot" => known.freeze.is_some_and(|found| found.failure.is_none()),
-        "MemoryCapture" => said.memory.is_some_and(|found| found.status != CaptureStatus::Running && found.failure.is_none()),
-        "Lockdown" => said.lockdown.is_some_and(|found| found.status == LockdownStatus::LockedDown),
-        "Protect" => said.protection.is_some_and(|found| found.status == ProtectionStatus::Protected),
-        "DenyCredentials" => denied(false),
-        "DenyAllCredentials" => denied(true),
-        _ => false,
-    };
-    let answered = |intent: &Record| {
-        records.iter().any(|other| {
-            other.phase == Phase::Outcome
-                && other.visit.state == intent.visit.state
-                && (other.visit == intent.visit && other.number == intent.number
-                    || (other.visit.entered, other.visit.retry) > (intent.visit.entered, intent.visit.retry))
-        })
-    };
-    records
-        .iter()
-        .filter(|record| record.phase == Phase::Intent && !answered(record) && !read_back(&record.visit.state))
-        .map(|record| {
-            let actions: Vec<&str> = record.changes.iter().map(|change| change.action.as_str()).collect();
-            let reason = format!("{} was begun and no outcome is known: look at what it concerns", actions.join(", "));
-            Missing::new(format!("outcome:{}", record.name()), reason)
-        })
-        .collect()
+    let planned = plan.snapshot_lock;
+    match lock {
+        (_, days) if days < planned.days => Some(format!("it is locked for {days} days, the plan says {}", planned.days)),
+        (mode, _) if planned.mode == LockMode::Compliance && mode != LockMode::Compliance => {
+            Some("it is locked in governance mode, the plan says compliance".to_owned())
+        }
+        _ => None,
+    }
 }
 
-/// Each snapshot with the last look at it.
-pub fn snapshots(known: Known<'_>) -> Vec<SealedSnapshot> {
+/// Each snapshot with the last look at it, and with what EC2 says of it now, where it does.
+pub fn snapshots(known: Known<'_>, now: Option<&BTreeMap<SnapshotId, SnapshotAtSeal>>) -> Vec<SealedSnapshot> {
     let looks = known.preserved.map(|preserved| preserved.snapshots.as_slice()).unwrap_or_default();
     let taken = known.freeze.map(|freeze| freeze.snapshots.as_slice()).unwrap_or_default();
-    let look = |taken: &Taken| looks.iter().find(|look| look.snapshot_id == taken.snapshot_id).cloned();
-    taken.iter().map(|taken| SealedSnapshot { taken: taken.clone(), look: look(taken) }).collect()
+    let sealed = |taken: &Taken| SealedSnapshot {
+        taken: taken.clone(),
+        look: looks.iter().find(|look| look.snapshot_id == taken.snapshot_id).cloned(),
+        at_seal: now.and_then(|now| now.get(&taken.snapshot_id)).cloned(),
+    };
+    taken.iter().map(sealed).collect()
 }
 
 /// The longest list of reasons: outputs of states are bounded [facts 82].

@@ -2,7 +2,7 @@
 
 use handler::StoreError;
 use incident::evidence::{Capture, Closed, ObjectRef, Sealed};
-use incident::manifest::{Chain, ClosingManifest, EvidenceManifest, Item};
+use incident::manifest::{Chain, ClosingManifest, EvidenceManifest, Item, SealedSnapshot};
 use incident::record::Record;
 use incident::report::{self, Report};
 use incident::said::{self, Said};
@@ -64,13 +64,13 @@ async fn write(clients: &Clients, case: &Case, mut input: CloseInput) -> Result<
             None
         }
     };
-    let items = remembered(&mut input, manifest);
+    let (items, snapshots) = remembered(&mut input, manifest);
     let image = input.memory.as_ref().and_then(|memory| memory.image.as_ref());
     let told = Told { image, sealed: &items, most_hashed: clients.settings.most_hashed };
     let before = Box::pin(objects::read(file, &Objects::default(), told)).await?;
     let mut reasons = assess::reasons(case.plan.as_ref(), input.said(), sealed.as_ref(), input.failure.as_ref());
     reasons.extend(problems);
-    tell(clients, case, &input, sealed.as_ref(), &before, &reasons).await?;
+    tell(clients, case, &input, sealed.as_ref(), snapshots, &before, &reasons).await?;
     let custody = closing_chain(case, &before).await?;
 
     let objects = Box::pin(objects::read(file, &before, told)).await?;
@@ -100,14 +100,15 @@ async fn write(clients: &Clients, case: &Case, mut input: CloseInput) -> Result<
     Ok(())
 }
 
-/// Fills in what a run that died could not hand on, from what it sealed. Gives the items of the seal.
-fn remembered(input: &mut CloseInput, manifest: Option<EvidenceManifest>) -> Vec<Item> {
-    let Some(manifest) = manifest else { return Vec::new() };
+/// Fills in what a run that died could not hand on, from what it sealed. Gives the items of the seal, and the snapshots as
+/// they were sealed, or as the run has them where there is no seal.
+fn remembered(input: &mut CloseInput, manifest: Option<EvidenceManifest>) -> (Vec<Item>, Vec<SealedSnapshot>) {
+    let Some(manifest) = manifest else { return (Vec::new(), assess::snapshots(input.known(), None)) };
     input.protection = input.protection.take().or(manifest.protection);
     input.denial = input.denial.take().or(manifest.denial);
     input.memory = input.memory.take().or(manifest.memory);
     input.lockdown = input.lockdown.take().or(manifest.lockdown);
-    manifest.items
+    (manifest.items, manifest.snapshots)
 }
 
 /// The seal: as handed on, as it is there, or made now, so that a run that broke before Seal has its evidence sealed too.
@@ -142,6 +143,7 @@ async fn tell(
     case: &Case,
     input: &CloseInput,
     sealed: Option<&Sealed>,
+    snapshots: Vec<SealedSnapshot>,
     objects: &Objects,
     reasons: &[String],
 ) -> Result<(), Error> {
@@ -170,7 +172,7 @@ async fn tell(
         lockdown: input.lockdown.clone(),
         permission: input.permission.clone(),
         termination: input.termination.clone(),
-        snapshots: assess::snapshots(input.known()),
+        snapshots,
         missing: sealed.map(|sealed| sealed.missing.clone()).unwrap_or_default(),
         risks: said::risks(plan, said),
         actions: report::actions(&records),

@@ -10,7 +10,7 @@ use incident::{Visit, case, said};
 use crate::assess::{self, Known};
 use crate::locate::Case;
 use crate::objects::{self, Object, Objects, Told};
-use crate::{Clients, Error, sign};
+use crate::{Clients, Error, sign, snapshots};
 
 /// The manifests and signatures: what the evidence manifest cannot list.
 const AFTER: [&str; 4] = [case::EVIDENCE_MANIFEST, case::EVIDENCE_SIGNATURE, case::CLOSING_MANIFEST, case::CLOSING_SIGNATURE];
@@ -28,7 +28,9 @@ pub(crate) async fn seal(
         return Ok(sealed);
     }
     let file = &case.file;
-    file.put(case::SNAPSHOTS, handler::case_file::to_json(&assess::snapshots(known))).await?;
+    let seen = snapshots::look(clients, visit, known.freeze).await?;
+    // An attempt that came further than this has said how they stood; that is what counts from then on.
+    let (snapshots, _) = file.put_or_read(case::SNAPSHOTS, assess::snapshots(known, seen.as_ref().ok())).await?;
     let told = Told {
         image: known.said.memory.and_then(|memory| memory.image.as_ref()),
         sealed: &[],
@@ -39,7 +41,7 @@ pub(crate) async fn seal(
     let objects = Box::pin(objects::read(file, &before, told)).await?;
 
     let records: Vec<Record> = objects.records().filter_map(|object| serde_json::from_slice(&object.bytes).ok()).collect();
-    let mut missing = assess::missing(plan, known, &records);
+    let mut missing = assess::missing(plan, known, &snapshots, &records);
     let (items, unlocked) = objects.items(case.retention, &AFTER);
     missing.extend(objects.violations);
     missing.extend(unlocked);
@@ -58,7 +60,7 @@ pub(crate) async fn seal(
         denial: known.said.denial.cloned(),
         memory: known.said.memory.cloned().map(|memory| Capture { progress: None, ..memory }),
         lockdown: known.said.lockdown.cloned(),
-        snapshots: assess::snapshots(known),
+        snapshots,
         items,
         custody,
         risks: said::risks(Some(plan), known.said),

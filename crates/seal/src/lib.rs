@@ -15,6 +15,7 @@ pub mod assess;
 mod close;
 mod evidence;
 mod failure;
+mod gaps;
 mod history;
 mod inbox;
 mod last_word;
@@ -22,6 +23,7 @@ mod locate;
 mod objects;
 mod release;
 mod sign;
+mod snapshots;
 mod target;
 
 use handler::{AwsError, Store, StoreError};

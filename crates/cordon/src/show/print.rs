@@ -3,7 +3,7 @@
 //! INVARIANT: every text that is not ours is bounded and made harmless here.
 
 use incident::evidence::{LockOutcome, Refusal};
-use incident::manifest::SealedSnapshot;
+use incident::manifest::{SealedSnapshot, SnapshotAtSeal};
 use incident::permission::Decision;
 use incident::plan::{Cut, DispositionPlan, MemoryPlan, Plan, PolicySource, Source};
 use incident::record::ChangeResult;
@@ -135,10 +135,13 @@ fn done(all: &mut Vec<(&'static str, String)>, known: &Known) {
 }
 
 fn snapshot(sealed: &SealedSnapshot) -> String {
-    let state = sealed.look.as_ref().map_or_else(|| "nobody looked".to_owned(), |look| harmless(&look.state, 40));
-    let lock = match &sealed.taken.lock {
-        LockOutcome::Locked { days, .. } => format!("locked for {days} days"),
-        LockOutcome::NotLocked { reason } => format!("NOT locked: {}", harmless(reason, 300)),
+    let state = sealed.at_seal.as_ref().map(|now| &now.state).or(sealed.look.as_ref().map(|look| &look.state));
+    let state = state.map_or_else(|| "nobody looked".to_owned(), |state| harmless(state, 40));
+    let lock = match (&sealed.at_seal, &sealed.taken.lock) {
+        (Some(SnapshotAtSeal { lock: Some(lock), .. }), _) => format!("locked for {} days", lock.days),
+        (Some(SnapshotAtSeal { lock: None, .. }), LockOutcome::Locked { .. }) => "NOT locked any more".to_owned(),
+        (_, LockOutcome::Locked { days, .. }) => format!("locked for {days} days"),
+        (_, LockOutcome::NotLocked { reason }) => format!("NOT locked: {}", harmless(reason, 300)),
     };
     format!("{} of {}: {state}, {lock}", sealed.taken.snapshot_id, sealed.taken.volume_id)
 }

@@ -45,11 +45,9 @@ async fn a_key_that_may_not_be_used_fails_as_denied_and_the_next_run_signs_what_
 #[tokio::test]
 async fn what_is_missing_is_named() {
     let skip = |because: &str| json!({"decision": "skip", "because": because, "reason": "why"});
-    let cases: [(&str, Value, &str); 12] = [
+    let cases: [(&str, Value, &str); 10] = [
         ("/containment", containment("partlyContained"), "containment"),
         ("/containment", containment("withheld"), "containment"),
-        ("/preserved", preserved("error"), "snapshot:vol-0abc1234def567890"),
-        ("/freeze/snapshots/0/lock", json!({"status": "notLocked", "reason": "no"}), "snapshot-lock:snap-0abc1234def567890"),
         ("/plan/target/state", json!("terminated"), "target"),
         ("/memory", memory("notCaptured", "no agent"), "memory"),
         ("/memory", memory("partial", "the deadline passed"), "memory"),
@@ -95,6 +93,38 @@ async fn an_intent_without_an_outcome_is_missing_unless_its_result_was_read_back
             let gap = found.iter().any(|item| item.starts_with("outcome:records/") && item.contains(&format!("-{state}-")));
             assert_eq!(gap, broken, "{state} with {at} = {value} ({broken}): {found:?}");
         }
+    }
+}
+
+/// A record's name and what it says.
+type Written = (String, Value);
+
+#[tokio::test]
+async fn records_that_were_lost_show_by_those_that_are_there() {
+    let stamp = "records/20261124T034000.000Z-Protect-00";
+    let numbered = |number: u32, phase: &str, changes: bool| {
+        let mut record = record("Protect", 0, phase);
+        record["number"] = json!(number);
+        record["visit"]["entered"] = json!("2026-11-24T03:40:00Z");
+        if !changes {
+            record["changes"] = json!([]);
+        }
+        (format!("{stamp}-{number:03}-{phase}.json"), record)
+    };
+    let pair = |number| [numbered(number, "intent", true), numbered(number, "outcome", true)];
+    let cases: [(Vec<Written>, Vec<String>); 5] = [
+        ([pair(1), pair(2)].concat(), Vec::new()),
+        (vec![numbered(1, "outcome", false)], Vec::new()),
+        ([pair(1), pair(4)].concat(), [2, 3].map(|number| format!("record:{stamp}-00{number}-intent.json")).to_vec()),
+        (vec![numbered(1, "outcome", true)], vec![format!("intent:{stamp}-001-outcome.json")]),
+        (vec![numbered(2, "outcome", false)], vec![format!("record:{stamp}-001-intent.json")]),
+    ];
+    for (records, expected) in cases {
+        let aws = world();
+        for (name, record) in &records {
+            put(&aws, name, record);
+        }
+        assert_eq!(missing(&run(&aws, &evidence()).await.unwrap()), expected, "{records:?}");
     }
 }
 

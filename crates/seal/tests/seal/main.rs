@@ -13,5 +13,6 @@ mod evidence;
 mod last_word;
 mod memory;
 mod release;
+mod snapshots;
 mod support;
 mod target;

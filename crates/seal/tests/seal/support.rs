@@ -43,6 +43,8 @@ pub(crate) fn clients(aws: &Stub) -> Clients {
 pub(crate) fn world() -> Stub {
     let aws = Stub::new()
         .on("ec2:DescribeInstances", described("running", ""))
+        .on("ec2:DescribeSnapshots", snapshots("completed"))
+        .on("ec2:DescribeLockedSnapshots", locks("governance", 30))
         .on("kms:Sign", Answer::json(json!({"Signature": "MAYCAQECAQE="})))
         .on("states:GetExecutionHistory", Answer::json(json!({"events": [
             {"id": 1, "previousEventId": 0, "timestamp": 1_795_491_000.5, "type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "Triage"}},
@@ -69,6 +71,26 @@ pub(crate) fn described(state: &str, tags: &str) -> Answer {
         interface("eni-0abc1234def567890"),
         volume("vol-0abc1234def567890"),
     ))
+}
+
+/// EC2's answer about the snapshot; no answer about it where it has no state.
+pub(crate) fn snapshots(state: &str) -> Answer {
+    let snapshot = format!(
+        "<item><snapshotId>snap-0abc1234def567890</snapshotId><volumeId>vol-0abc1234def567890</volumeId><status>{state}</status>\
+         <volumeSize>8</volumeSize><encrypted>true</encrypted></item>"
+    );
+    let found = if state.is_empty() { String::new() } else { snapshot };
+    Answer::xml(format!("<DescribeSnapshotsResponse><snapshotSet>{found}</snapshotSet></DescribeSnapshotsResponse>"))
+}
+
+/// EC2's answer about the snapshot's lock; there is none where it has no state.
+pub(crate) fn locks(state: &str, days: u16) -> Answer {
+    let lock = format!(
+        "<item><snapshotId>snap-0abc1234def567890</snapshotId><lockState>{state}</lockState><lockDuration>{days}</lockDuration>\
+         <lockExpiresOn>2026-12-24T03:30:00.000Z</lockExpiresOn></item>"
+    );
+    let found = if state.is_empty() { String::new() } else { lock };
+    Answer::xml(format!("<DescribeLockedSnapshotsResponse><snapshotSet>{found}</snapshotSet></DescribeLockedSnapshotsResponse>"))
 }
 
 /// Puts an object of the case without a lock; the memory bucket is asked over HTTP where a lock matters.
