@@ -1,9 +1,10 @@
-//! Whether `/proc/kcore` shows all of memory: `avml` leaves out silently what no segment of it covers.
+//! Where `/proc/kcore` shows memory, and whether it shows all of it.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
-use std::path::Path;
+
+use crate::lime::Place;
 
 /// Differences at the edges of a range that are no gap: the kernel shows whole pages only, and its largest page of a plain
 /// mapping has this many bytes.
@@ -14,17 +15,38 @@ const HEADER: usize = 64;
 const SEGMENT: usize = 56;
 const LOAD: u32 = 1;
 
-/// How many bytes of `ranges` no segment of `kcore` covers.
-pub fn uncovered(kcore: &Path, ranges: &[Range<u64>]) -> io::Result<u64> {
-    let mut file = File::open(kcore)?;
+/// What of physical memory `kcore` shows, and where, in order.
+pub fn segments(kcore: &mut File) -> io::Result<Vec<Place>> {
     let mut header = [0; HEADER];
-    file.read_exact(&mut header)?;
+    kcore.read_exact(&mut header)?;
     let malformed = || io::Error::other("it is no 64-bit ELF file of this machine");
     let table = Table::parse(&header).ok_or_else(malformed)?;
-    file.seek(SeekFrom::Start(table.offset))?;
+    kcore.seek(SeekFrom::Start(table.offset))?;
     let mut segments = vec![0; usize::from(table.count) * SEGMENT];
-    file.read_exact(&mut segments)?;
-    Ok(gaps(ranges, loaded(&segments)))
+    kcore.read_exact(&mut segments)?;
+    Ok(loaded(&segments))
+}
+
+/// What the segments show of `ranges`; what two of them show is taken from the first. Both are in order.
+pub fn shown(segments: &[Place], ranges: &[Range<u64>]) -> Vec<Place> {
+    let mut shown = Vec::new();
+    for range in ranges {
+        let mut from = range.start;
+        for segment in segments {
+            let (start, end) = (segment.range.start.max(from), segment.range.end.min(range.end));
+            if start < end {
+                let offset = segment.offset.saturating_add(start - segment.range.start);
+                shown.push(Place { offset, range: start..end });
+                from = end;
+            }
+        }
+    }
+    shown
+}
+
+/// How many bytes of `ranges` no segment covers.
+pub fn uncovered(segments: &[Place], ranges: &[Range<u64>]) -> u64 {
+    gaps(ranges, segments.iter().map(|segment| segment.range.clone()).collect())
 }
 
 /// Where the table of segments is.
@@ -44,17 +66,18 @@ impl Table {
     }
 }
 
-/// The ranges of physical memory that the segments show, in order.
-fn loaded(segments: &[u8]) -> Vec<Range<u64>> {
-    let range = |segment: &[u8]| {
+/// The segments that show physical memory, in order.
+fn loaded(segments: &[u8]) -> Vec<Place> {
+    let place = |segment: &[u8]| {
         let kind = u32::from_ne_bytes(field(segment, 0)?);
+        let offset = u64::from_ne_bytes(field(segment, 8)?);
         let start = u64::from_ne_bytes(field(segment, 24)?);
         let end = start.checked_add(u64::from_ne_bytes(field(segment, 40)?))?;
         // All ones mark what has no place in physical memory.
-        (kind == LOAD && start != u64::MAX).then_some(start..end)
+        (kind == LOAD && start != u64::MAX).then_some(Place { offset, range: start..end })
     };
-    let mut loaded: Vec<_> = segments.chunks_exact(SEGMENT).filter_map(range).collect();
-    loaded.sort_unstable_by_key(|range| range.start);
+    let mut loaded: Vec<_> = segments.chunks_exact(SEGMENT).filter_map(place).collect();
+    loaded.sort_by_key(|place| place.range.start);
     loaded
 }
 
@@ -78,6 +101,9 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
+    /// Where a segment's bytes are in the file, as far as a test can tell: its address, changed.
+    const OFFSET: u64 = 0x7fff_0000_0000;
+
     /// A kcore whose segments are `(kind, start, bytes)`.
     fn kcore(segments: &[(u32, u64, u64)]) -> Vec<u8> {
         let mut out = b"\x7fELF\x02".to_vec();
@@ -88,6 +114,7 @@ mod tests {
         for (kind, start, bytes) in segments {
             let mut segment = [0; SEGMENT];
             segment[..4].copy_from_slice(&kind.to_ne_bytes());
+            segment[8..16].copy_from_slice(&(start ^ OFFSET).to_ne_bytes());
             segment[24..32].copy_from_slice(&start.to_ne_bytes());
             segment[40..48].copy_from_slice(&bytes.to_ne_bytes());
             out.extend(segment);
@@ -98,7 +125,17 @@ mod tests {
     fn uncovered_in(kcore: &[u8], ranges: &[Range<u64>]) -> io::Result<u64> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(kcore).unwrap();
-        uncovered(file.path(), ranges)
+        segments(&mut file.reopen().unwrap()).map(|segments| uncovered(&segments, ranges))
+    }
+
+    #[test]
+    fn what_is_shown_is_taken_once_and_from_where_the_file_has_it() {
+        let segment = |range: Range<u64>| Place { offset: range.start + OFFSET, range };
+        let segments = [segment(0x1000..0x5000), segment(0x4000..0x9000), segment(0xa000..0xc000), segment(0xb000..0xb800)];
+        let seen = shown(&segments, &[0..0x2000, 0x3000..0xb900, 0xd000..0xe000]);
+        let expected = [0x1000..0x2000, 0x3000..0x5000, 0x5000..0x9000, 0xa000..0xb900].map(segment);
+        assert_eq!(seen, expected);
+        assert_eq!(shown(&segments, &[0x9000..0xa000]), []);
     }
 
     #[test]

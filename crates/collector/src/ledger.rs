@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crc_fast::{CrcAlgorithm, checksum_combine};
+use crc_fast::CrcAlgorithm;
 use incident::text::hex;
 use sha2::{Digest as _, Sha256};
 
@@ -26,12 +26,12 @@ struct Entry {
     taken: bool,
 }
 
-/// The digests of a part.
+/// The bytes of a part, and the digests of the image up to its end.
 #[derive(Debug, Clone)]
 pub struct Digests {
     /// Its bytes.
     pub bytes: u64,
-    /// Its own CRC.
+    /// The CRC of the image up to its end.
     pub crc: u64,
     /// The SHA-256 of the image up to its end.
     pub sha256: Sha256,
@@ -86,8 +86,7 @@ impl Ledger {
             let Some(digests) = entry.remove().digests else { return };
             self.counted.parts += 1;
             self.counted.bytes += digests.bytes;
-            // The CRC of nothing is 0, so that the first part needs no case of its own.
-            self.counted.crc = checksum_combine(CRC, self.counted.crc, digests.crc, digests.bytes);
+            self.counted.crc = digests.crc;
             self.counted.sha256 = digests.sha256;
         }
     }
@@ -115,11 +114,12 @@ mod tests {
 
     /// The digests of each part of `data`, cut as `sizes` say.
     fn parts(data: &[u8], sizes: &[usize]) -> Vec<Digests> {
-        let (mut rest, mut sha256, mut out) = (data, Sha256::new(), Vec::new());
+        let (mut rest, mut sha256, mut crc, mut out) = (data, Sha256::new(), crc_fast::Digest::new(CRC), Vec::new());
         for size in sizes {
             let (part, after) = rest.split_at((*size).min(rest.len()));
             sha256.update(part);
-            out.push(Digests { bytes: part.len() as u64, crc: crc_fast::checksum(CRC, part), sha256: sha256.clone() });
+            crc.update(part);
+            out.push(Digests { bytes: part.len() as u64, crc: crc.finalize(), sha256: sha256.clone() });
             rest = after;
         }
         out

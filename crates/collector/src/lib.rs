@@ -8,8 +8,8 @@
 //! INVARIANT: it ends by its deadline, and says in one last line how it ended.
 //! INVARIANT: no URL is ever printed or sent: who has one can upload.
 //!
-//! Map: [`cli`] is the command line, [`capture`] the whole run. [`source`] reads memory into [`stream`], which cuts it into
-//! parts and hashes them; [`upload`] sends them with the URLs that [`feed`] fetches; [`files`] takes what comes beside the
+//! Map: [`cli`] is the command line, [`capture`] the whole run. [`source`] reads memory, which [`lime`] puts as an image
+//! into [`stream`]: that cuts it into parts and hashes them; [`upload`] sends them with the URLs that [`feed`] fetches; [`files`] takes what comes beside the
 //! image. They share one [`board`].
 //!
 //! TLS is rustls with the roots of Mozilla compiled in: the target's own trust store, which its owner may have changed, is not
@@ -27,6 +27,7 @@ pub mod guarded;
 pub mod http;
 pub mod kcore;
 pub mod ledger;
+pub mod lime;
 pub mod own;
 pub mod result;
 pub mod retry;

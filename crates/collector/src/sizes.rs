@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use incident::capture::{MOST_PARTS, SMALLEST_PART};
 
-/// What `avml` reads at a time, and drops where it is all zero.
-pub const BLOCK: u64 = avml::image::MAX_BLOCK_SIZE;
+use crate::lime::{self, BLOCK};
+
 /// The header that each block gets, in bytes.
-const HEADER: u64 = 32;
+const HEADER: u64 = lime::HEADER as u64;
 /// What the collector takes beside its buffers: its code, the waves, TLS.
 const OWN: u64 = 12 << 20;
 /// Parts are a multiple of this where memory is short.
@@ -51,7 +51,7 @@ pub struct Short {
 
 /// What the collector takes at its peak, in bytes: one part more than are sent, since one is being filled.
 pub fn peak(part: u64, puts: u64) -> u64 {
-    part.saturating_mul(puts.saturating_add(1)).saturating_add(BLOCK + OWN)
+    part.saturating_mul(puts.saturating_add(1)).saturating_add(OWN)
 }
 
 /// The most bytes that an image of these ranges can have.
@@ -71,7 +71,7 @@ pub fn choose(need: Need) -> Result<Sizes, Short> {
     let Some(available) = need.available else { return Ok(Sizes { part: least, puts: 1 }) };
     let budget = available / 2;
     for puts in (1..=u64::from(need.puts.max(1))).rev() {
-        let room = budget.saturating_sub(BLOCK + OWN) / (puts + 1);
+        let room = budget.saturating_sub(OWN) / (puts + 1);
         if room >= least {
             let part = if room >= wanted { wanted } else { (room - room % STEP).max(least) };
             return Ok(Sizes { part, puts });
@@ -98,9 +98,9 @@ mod tests {
             (need(8, 4, 1_000, 500), 8 * MIB, 4),
             // 24 GiB available, but 80 GiB of image: 8 MiB would be too many parts.
             (need(8, 2, 100_000, 24_000), 10 * MIB, 2),
-            // Half of 100 MiB less 28 MiB leaves 22 MiB for three buffers.
-            (need(8, 2, 1_000, 100), 22 * MIB / 3 / STEP * STEP, 2),
-            (need(8, 4, 1_000, 80), 6 * MIB, 1),
+            // Half of 68 MiB less 12 MiB leaves 22 MiB for three buffers.
+            (need(8, 2, 1_000, 68), 22 * MIB / 3 / STEP * STEP, 2),
+            (need(8, 4, 1_000, 48), 6 * MIB, 1),
             (need(1, 1, 10, 500), 5 * MIB, 1),
         ] {
             assert_eq!(choose(need), Ok(Sizes { part, puts }), "{need:?}");
@@ -109,10 +109,10 @@ mod tests {
 
     #[test]
     fn too_little_memory_is_refused_and_the_message_says_how_much_is_needed() {
-        let short = choose(need(8, 2, 1_000, 60)).unwrap_err();
-        assert_eq!(short, Short { available: 60 * MIB, needed: 76 * MIB });
-        assert!(short.to_string().contains(&(76 * MIB).to_string()));
-        assert!(choose(need(8, 2, 1_000, 76)).is_ok());
+        let short = choose(need(8, 2, 1_000, 40)).unwrap_err();
+        assert_eq!(short, Short { available: 40 * MIB, needed: 44 * MIB });
+        assert!(short.to_string().contains(&(44 * MIB).to_string()));
+        assert!(choose(need(8, 2, 1_000, 44)).is_ok());
         assert!(choose(need(8, 2, 24_000_000, 1_000)).is_err(), "24 TB in 10,000 parts are 2.4 GB each");
     }
 

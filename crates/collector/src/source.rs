@@ -1,15 +1,23 @@
 //! What memory is read from: the kernel's sources in turn, while nothing has been written yet.
 
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::ops::Range;
 use std::path::Path;
 
-use avml::{Format, Snapshot, Source};
+use avml::Source;
 
 use crate::board::Board;
 use crate::kcore;
+use crate::lime::{Copier, Place};
 use crate::stream::Splitter;
+
+/// What is read at a time: little enough to stay in the cache where it is looked at for zeros.
+const STEP: usize = 256 << 10;
+/// What the devices give at a time.
+const PAGE: usize = 4_096;
+/// A `/proc/kcore` of so many bytes has no memory in it.
+const EMPTY_KCORE: u64 = 0x2000;
 
 /// What the target's memory is, and where it may be read.
 #[derive(Debug)]
@@ -54,11 +62,7 @@ pub fn read(board: &Board, memory: &Memory, lockdown: Option<&str>) -> Result<()
     let found = first(&memory.sources, |source| {
         board.change(|state| state.source = name(source));
         let mut splitter = Splitter::new(board);
-        // The path is of no use where the image goes to a writer.
-        let snapshot = Snapshot::new(Path::new("/"), memory.ranges.clone());
-        let snapshot = snapshot.source(Some(source.clone())).format(Format::Lime);
-        // The debug form has the whole chain of causes, the other one only the outermost.
-        let result = snapshot.create_to_writer(&mut splitter).map_err(|error| format!("{error:?}"));
+        let result = copy(source, &memory.ranges, &mut splitter);
         let written = splitter.written();
         // What was read before an error is sent too.
         let finished = splitter.finish().map_err(|error| error.to_string());
@@ -87,9 +91,43 @@ pub fn read(board: &Board, memory: &Memory, lockdown: Option<&str>) -> Result<()
     }
 }
 
+/// Copies all of memory from one source.
+fn copy(source: &Source, ranges: &[Range<u64>], into: &mut Splitter<'_>) -> Result<(), String> {
+    let open = |path: &Path| File::open(path).map_err(|error| error.to_string());
+    let plain = |range: &Range<u64>| Place { offset: range.start, range: range.clone() };
+    match source {
+        Source::ProcKcore => {
+            let path = Path::new("/proc/kcore");
+            // Under a lockdown it may be there and empty.
+            if fs::metadata(path).is_ok_and(|about| about.len() <= EMPTY_KCORE) {
+                return Err("it is locked down".to_owned());
+            }
+            let mut kcore = open(path)?;
+            let segments = kcore::segments(&mut kcore).map_err(|error| error.to_string())?;
+            let places = kcore::shown(&segments, ranges);
+            Copier::new(kcore, STEP, into).copy(&places)
+        }
+        // It gives whole pages only.
+        Source::DevCrash => {
+            let whole = |range: &Range<u64>| plain(&(range.start..range.end / PAGE as u64 * PAGE as u64));
+            let places: Vec<Place> = ranges.iter().map(whole).collect();
+            Copier::new(open(Path::new("/dev/crash"))?, PAGE, into).copy(&places)
+        }
+        Source::DevMem => {
+            let places: Vec<Place> = ranges.iter().map(plain).collect();
+            Copier::new(open(Path::new("/dev/mem"))?, PAGE, into).copy(&places)
+        }
+        Source::Raw(path) => {
+            let places: Vec<Place> = ranges.iter().map(plain).collect();
+            Copier::new(open(path)?, STEP, into).copy(&places)
+        }
+    }
+}
+
 /// Whether `/proc/kcore` showed all of it.
 fn whole(ranges: &[Range<u64>]) -> Result<(), String> {
-    match kcore::uncovered(Path::new("/proc/kcore"), ranges) {
+    let segments = File::open("/proc/kcore").and_then(|mut kcore| kcore::segments(&mut kcore));
+    match segments.map(|segments| kcore::uncovered(&segments, ranges)) {
         Ok(0) => Ok(()),
         Ok(missing) => Err(format!("{missing} bytes of memory are not in /proc/kcore and so not in the image")),
         Err(error) => Err(format!("whether /proc/kcore has all of memory cannot be told: {error}")),

@@ -4,7 +4,7 @@
 //! finds none free waits. So memory is read no faster than it is taken, and nothing is ever put aside.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use incident::capture::MOST_PARTS;
@@ -65,19 +65,23 @@ impl Pool {
 
     /// Lets go of a part.
     pub fn release(&mut self, part: Part) {
-        if let Some(mut buffer) = Arc::into_inner(part.data) {
-            buffer.clear();
-            self.free.push(buffer);
-        }
+        self.free.extend(Arc::into_inner(part.data));
     }
 
+    /// A buffer of the whole size, whatever is in it.
     fn buffer(&mut self) -> Option<io::Result<Vec<u8>>> {
-        if let Some(buffer) = self.free.pop() {
+        if let Some(mut buffer) = self.free.pop() {
+            // The last part of an image may have been a short one.
+            buffer.resize(self.size, 0);
             return Some(Ok(buffer));
         }
         self.unmade = self.unmade.checked_sub(1)?;
         let mut buffer = Vec::new();
-        Some(buffer.try_reserve_exact(self.size).map(|()| buffer).map_err(io::Error::other))
+        let made = buffer.try_reserve_exact(self.size).map_err(io::Error::other);
+        Some(made.map(|()| {
+            buffer.resize(self.size, 0);
+            buffer
+        }))
     }
 
     fn ship(&mut self, buffer: Vec<u8>) {
@@ -89,35 +93,136 @@ impl Pool {
     }
 }
 
-/// Cuts what is written to it into parts.
+/// Cuts the image into parts. Each byte of it is put once, to where it is hashed and sent from.
 #[derive(Debug)]
 pub struct Splitter<'a> {
     board: &'a Board,
-    size: usize,
-    current: Option<Vec<u8>>,
+    current: Option<Current>,
+    shipped: u32,
+    written: u64,
+}
+
+/// The buffer that is being filled: how much of it is.
+#[derive(Debug)]
+struct Current {
+    buffer: Vec<u8>,
+    filled: usize,
+}
+
+/// How far the image had come.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    shipped: u32,
+    filled: usize,
     written: u64,
 }
 
 impl<'a> Splitter<'a> {
     /// A splitter into the parts of the board's pool.
     pub fn new(board: &'a Board) -> Self {
-        Self { board, size: board.look(|state| state.pool.size), current: None, written: 0 }
+        Self { board, current: None, shipped: 0, written: 0 }
     }
 
-    /// How many bytes were written.
+    /// How many bytes were put.
     pub fn written(&self) -> u64 {
         self.written
+    }
+
+    /// An error once the run is stopped.
+    pub fn go_on(&self) -> io::Result<()> {
+        if self.board.look(|state| state.stop.is_some() || state.over) { Err(stopped()) } else { Ok(()) }
+    }
+
+    /// How many bytes go into the part that is being filled; there is always one. Waits for a buffer where none is free.
+    pub fn room(&mut self) -> io::Result<usize> {
+        self.space().map(|space| space.len())
+    }
+
+    /// Lets `fill` put exactly `count` bytes, at most as many as there is room for; what it puts counts if it does not fail.
+    pub fn fill(&mut self, count: usize, fill: impl FnOnce(&mut [u8]) -> io::Result<()>) -> io::Result<()> {
+        let space = self.space()?.get_mut(..count).ok_or_else(|| io::Error::other("a part is smaller than what is put"))?;
+        fill(space)?;
+        self.put(count)
+    }
+
+    /// Puts `bytes`.
+    pub fn add(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(self.room()?.min(bytes.len()));
+            self.fill(now.len(), |space| {
+                space.copy_from_slice(now);
+                Ok(())
+            })?;
+            bytes = later;
+        }
+        Ok(())
+    }
+
+    /// Puts `count` zeros.
+    pub fn add_zeros(&mut self, mut count: usize) -> io::Result<()> {
+        while count > 0 {
+            let now = self.room()?.min(count);
+            self.fill(now, |space| {
+                space.fill(0);
+                Ok(())
+            })?;
+            count -= now;
+        }
+        Ok(())
+    }
+
+    /// How far the image has come.
+    pub fn mark(&self) -> Mark {
+        let filled = self.current.as_ref().map_or(0, |current| current.filled);
+        Mark { shipped: self.shipped, filled, written: self.written }
+    }
+
+    /// Forgets what was put since `mark`, unless a part of it is on its way.
+    pub fn retract(&mut self, mark: Mark) {
+        if let Some(current) = self.current.as_mut().filter(|_| self.shipped == mark.shipped) {
+            current.filled = mark.filled;
+            self.written = mark.written;
+        }
     }
 
     /// Ships what is left, as the last part.
     pub fn finish(&mut self) -> io::Result<()> {
         match self.current.take() {
-            Some(buffer) if !buffer.is_empty() => self.ship(buffer),
-            _ => Ok(()),
+            Some(Current { buffer, filled: 0 }) => {
+                self.board.change(|state| state.pool.free.push(buffer));
+                Ok(())
+            }
+            Some(current) => self.ship(current),
+            None => Ok(()),
         }
     }
 
-    fn ship(&mut self, buffer: Vec<u8>) -> io::Result<()> {
+    fn space(&mut self) -> io::Result<&mut [u8]> {
+        let Current { buffer, filled } = match self.current.take() {
+            Some(current) => self.current.insert(current),
+            None => {
+                let buffer = self.board.wait(None, |state| state.pool.buffer()).map_err(|_| stopped())??;
+                self.current.insert(Current { buffer, filled: 0 })
+            }
+        };
+        Ok(buffer.get_mut(*filled..).unwrap_or_default())
+    }
+
+    fn put(&mut self, count: usize) -> io::Result<()> {
+        let Some(mut current) = self.current.take() else { return Ok(()) };
+        current.filled += count;
+        self.written += u64::try_from(count).unwrap_or_default();
+        if current.filled < current.buffer.len() {
+            self.current = Some(current);
+            return Ok(());
+        }
+        self.ship(current)
+    }
+
+    fn ship(&mut self, current: Current) -> io::Result<()> {
+        let Current { mut buffer, filled } = current;
+        buffer.truncate(filled);
+        self.shipped += 1;
         self.board.change(|state| {
             if state.pool.shipped >= MOST_PARTS {
                 return Err(io::Error::other(format!("the image has more than {MOST_PARTS} parts")));
@@ -128,41 +233,17 @@ impl<'a> Splitter<'a> {
     }
 }
 
-impl Write for Splitter<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        let mut buffer = match self.current.take() {
-            Some(buffer) => buffer,
-            None => {
-                self.board.wait(None, |state| state.pool.buffer()).map_err(|_| io::Error::other("the capture is stopped"))??
-            }
-        };
-        let count = bytes.len().min(self.size.saturating_sub(buffer.len()));
-        buffer.extend_from_slice(bytes.get(..count).unwrap_or_default());
-        self.written += u64::try_from(count).unwrap_or_default();
-        if buffer.len() >= self.size {
-            self.ship(buffer)?;
-        } else {
-            self.current = Some(buffer);
-        }
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+fn stopped() -> io::Error {
+    io::Error::other("the capture is stopped")
 }
 
 /// Hashes the parts in their order, until the run ends. What was filled before that is hashed all the same, so that there
 /// are digests of whatever was taken.
 pub fn hash(board: &Board) {
-    let mut sha256 = Sha256::new();
+    let (mut sha256, mut crc) = (Sha256::new(), crc_fast::Digest::new(CRC));
     while let Some(part) =
         board.wait(None, |state| state.pool.to_hash()).ok().or_else(|| board.change(|state| state.pool.to_hash()))
     {
-        let mut crc = crc_fast::Digest::new(CRC);
         for chunk in part.data.chunks(CHUNK) {
             sha256.update(chunk);
             crc.update(chunk);
@@ -201,7 +282,7 @@ mod tests {
         });
         let mut splitter = Splitter::new(&board);
         for write in writes {
-            splitter.write_all(write).unwrap();
+            splitter.add(write).unwrap();
         }
         splitter.finish().unwrap();
         board.wait(None, |state| (state.ledger.counted().parts == state.pool.shipped()).then_some(())).unwrap();
@@ -238,8 +319,7 @@ mod tests {
         let board = Board::new(Duration::from_mins(1));
         board.change(|state| state.pool = Pool::new(10, 2));
         let mut splitter = Splitter::new(&board);
-        assert_eq!(splitter.write(&[1; 25]).unwrap(), 10);
-        assert_eq!(splitter.write(&[1; 15]).unwrap(), 10);
+        splitter.add(&[1; 20]).unwrap();
         assert!(board.change(|state| state.pool.buffer()).is_none(), "both buffers are on their way");
         let (hashed, sent) = board.change(|state| (state.pool.to_hash().unwrap(), state.pool.to_send().unwrap()));
         board.change(|state| state.pool.release(hashed));
@@ -256,9 +336,9 @@ mod tests {
         let reading = Arc::clone(&board);
         let reader = std::thread::spawn(move || {
             let mut splitter = Splitter::new(&reading);
-            splitter.write_all(&[1; 10]).unwrap();
+            splitter.add(&[1; 10]).unwrap();
             begun.send(()).unwrap();
-            splitter.write_all(&[1; 10])
+            splitter.add(&[1; 10])
         });
         waits.recv().unwrap();
         board.stop("enough");
@@ -270,7 +350,7 @@ mod tests {
         let board = Board::new(Duration::from_mins(1));
         board.change(|state| state.pool = Pool::new(1, 20_000));
         let mut splitter = Splitter::new(&board);
-        splitter.write_all(&[1; MOST_PARTS as usize]).unwrap();
-        assert!(splitter.write_all(&[1]).unwrap_err().to_string().contains("10000"));
+        splitter.add(&[1; MOST_PARTS as usize]).unwrap();
+        assert!(splitter.add(&[1]).unwrap_err().to_string().contains("10000"));
     }
 }

@@ -1,11 +1,18 @@
-//! A server that takes every PUT, reads it and forgets it; a GET finds nothing.
+//! A server that takes every PUT and throws it away; a GET finds nothing.
+//!
+//! It is not what is measured, so it takes as little of the machine as it can: the kernel throws the bodies away before they
+//! are copied out to us. What is left is the kernel's own part, the receiving side of TCP, which S3 would have on its own
+//! machines.
 
-use std::io::{self, BufRead as _, BufReader, Read, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::mem::MaybeUninit;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use socket2::SockRef;
 
 /// The server.
 pub(crate) struct Sink {
@@ -43,7 +50,7 @@ impl Sink {
 
 fn serve(stream: &TcpStream, pace: Option<u64>, taken: &AtomicU64) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut reader = BufReader::with_capacity(256 << 10, stream);
+    let mut reader = BufReader::with_capacity(16 << 10, stream);
     let mut out = stream;
     loop {
         let (mut length, mut expects, mut is_get, mut line) = (0_u64, false, false, String::new());
@@ -63,18 +70,29 @@ fn serve(stream: &TcpStream, pace: Option<u64>, taken: &AtomicU64) -> io::Result
         if expects {
             out.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
         }
-        discard(&mut reader, length, pace)?;
+        discard(&mut reader, stream, length, pace)?;
         taken.fetch_add(length, Ordering::SeqCst);
         let status = if is_get { "404 Not Found" } else { "200 OK" };
         out.write_all(format!("HTTP/1.1 {status}\r\nETag: \"discarded\"\r\nContent-Length: 0\r\n\r\n").as_bytes())?;
     }
 }
 
-fn discard(reader: &mut impl Read, length: u64, pace: Option<u64>) -> io::Result<()> {
-    let (began, mut got, mut block) = (Instant::now(), 0, vec![0; 256 << 10]);
+/// Throws away `length` bytes: those that are in the reader already, and the others in the kernel.
+fn discard(reader: &mut BufReader<&TcpStream>, stream: &TcpStream, length: u64, pace: Option<u64>) -> io::Result<()> {
+    let (began, mut got) = (Instant::now(), 0);
+    let socket = SockRef::from(stream);
+    // With MSG_TRUNC, TCP counts the bytes and writes none of them here.
+    let mut unwritten = vec![MaybeUninit::uninit(); 1 << 20];
     while got < length {
-        let want = usize::try_from(length - got).unwrap_or(usize::MAX).min(block.len());
-        let count = reader.read(block.get_mut(..want).unwrap_or_default())?;
+        let left = usize::try_from(length - got).unwrap_or(usize::MAX);
+        let buffered = reader.buffer().len().min(left);
+        let count = if buffered > 0 {
+            reader.consume(buffered);
+            buffered
+        } else {
+            let want = left.min(unwritten.len());
+            socket.recv_with_flags(unwritten.get_mut(..want).unwrap_or_default(), libc::MSG_TRUNC)?
+        };
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

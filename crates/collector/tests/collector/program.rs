@@ -53,8 +53,8 @@ fn the_program_captures_prints_one_line_and_exits_with_0() {
     assert_eq!(output.stdout.trim_ascii_end(), server.body(RESULT).unwrap());
     assert_eq!(Collected::find(&output.stdout, &case()), Some(collected.clone()));
     assert_eq!(collected.collector_sha256, incident::text::sha256(&fs::read(env!("CARGO_BIN_EXE_collector")).unwrap()));
-    // Three buffers of 5 MiB, a block of 16 MiB, and itself; unoptimised code and all.
-    assert!((30_000..60_000).contains(&collected.peak_kib), "{} KiB", collected.peak_kib);
+    // Three buffers of 5 MiB, and itself; unoptimised code and all.
+    assert!((15_000..40_000).contains(&collected.peak_kib), "{} KiB", collected.peak_kib);
 }
 
 #[test]
