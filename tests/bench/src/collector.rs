@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use incident::CaseId;
 use incident::capture::{Collected, FILES, FileSlot, RESULT, Settings, Wave};
@@ -29,8 +28,6 @@ pub(crate) enum Beside {
 
 /// What a run gave.
 pub(crate) struct Capture {
-    /// From its start to its end, with everything.
-    pub(crate) seconds: f64,
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
     pub(crate) peak_kib: u64,
@@ -47,9 +44,7 @@ impl Collector {
         let mut command = Command::new(&self.binary);
         command.arg("capture").arg("--plan").arg(plan).arg("--file").arg(&self.memory);
         command.stderr(Stdio::inherit());
-        let began = Instant::now();
         let output = command.output().map_err(|error| format!("`{}` does not run: {error}", self.binary.display()))?;
-        let seconds = began.elapsed().as_secs_f64();
         let said = Collected::find(&output.stdout, &case).ok_or("the collector printed no result")?;
         if !said.ok {
             return Err(format!("the collector failed: {}", said.errors.join("; ")));
@@ -57,7 +52,7 @@ impl Collector {
         if sink.taken() < said.bytes {
             return Err(format!("the collector says that it sent {} bytes, and the server has not seen them", said.bytes));
         }
-        Ok(Capture { seconds, bytes: said.bytes, sha256: said.sha256, peak_kib: said.peak_kib })
+        Ok(Capture { bytes: said.bytes, sha256: said.sha256, peak_kib: said.peak_kib })
     }
 
     fn plan(&self, case: &CaseId, sink: &Sink, puts: u8, beside: Beside) -> Result<Wave, String> {

@@ -5,7 +5,6 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Instant;
 
 use avml::{Format, Snapshot, Source};
 use crc_fast::{CrcAlgorithm, Digest as Crc};
@@ -15,38 +14,31 @@ use ureq::Agent;
 use crate::collector::PART;
 use crate::sink::Sink;
 
-/// Writes `memory` to `image` as `avml` does; gives the seconds.
-pub(crate) fn dump(memory: &Path, image: &Path) -> Result<f64, String> {
+/// Writes `memory` to `image` as `avml` does.
+pub(crate) fn dump(memory: &Path, image: &Path) -> Result<(), String> {
     let length = std::fs::metadata(memory).map_err(|error| error.to_string())?.len();
-    let began = Instant::now();
     let range = std::ops::Range { start: 0, end: length };
     let snapshot = Snapshot::new(image, Vec::from([range])).source(Some(Source::Raw(memory.to_owned()))).format(Format::Lime);
-    snapshot.create().map_err(|error| format!("{error:?}"))?;
-    Ok(began.elapsed().as_secs_f64())
+    snapshot.create().map_err(|error| format!("{error:?}"))
 }
 
-/// Uploads `file` with one PUT; gives the seconds.
-pub(crate) fn upload_file(file: &Path, sink: &Sink) -> Result<f64, String> {
-    let began = Instant::now();
+/// Uploads `file` with one PUT.
+pub(crate) fn upload_file(file: &Path, sink: &Sink) -> Result<(), String> {
     let body = File::open(file).map_err(|error| error.to_string())?;
-    agent().put(sink.url("image")).send(body).map_err(|error| error.to_string())?;
-    Ok(began.elapsed().as_secs_f64())
+    agent().put(sink.url("image")).send(body).map(|_| ()).map_err(|error| error.to_string())
 }
 
-/// What coreutils takes for the digest, in seconds, and the digest.
-pub(crate) fn sha256sum(file: &Path) -> Result<(f64, String), String> {
-    let began = Instant::now();
+/// The digest, as coreutils make it.
+pub(crate) fn sha256sum(file: &Path) -> Result<String, String> {
     let output = Command::new("sha256sum").arg(file).output().map_err(|error| format!("`sha256sum` does not run: {error}"))?;
-    let seconds = began.elapsed().as_secs_f64();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok((seconds, text.split_whitespace().next().unwrap_or_default().to_owned()))
+    Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-/// Both digests of `file` and nothing else; gives the seconds.
-pub(crate) fn hash(file: &Path) -> Result<f64, String> {
+/// Both digests of `file` and nothing else.
+pub(crate) fn hash(file: &Path) -> Result<(), String> {
     let mut file = File::open(file).map_err(|error| error.to_string())?;
     let (mut sha256, mut crc, mut block) = (Sha256::new(), Crc::new(CrcAlgorithm::Crc64Nvme), vec![0; 256 << 10]);
-    let began = Instant::now();
     loop {
         let count = file.read(&mut block).map_err(|error| error.to_string())?;
         let Some(read) = block.get(..count).filter(|read| !read.is_empty()) else { break };
@@ -54,11 +46,11 @@ pub(crate) fn hash(file: &Path) -> Result<f64, String> {
         crc.update(read);
     }
     std::hint::black_box((sha256.finalize(), crc.finalize()));
-    Ok(began.elapsed().as_secs_f64())
+    Ok(())
 }
 
-/// Uploads `bytes` bytes in parts, two at once, and nothing else; gives the seconds.
-pub(crate) fn upload_parts(bytes: u64, sink: &Sink) -> Result<f64, String> {
+/// Uploads `bytes` bytes in parts, two at once, and nothing else.
+pub(crate) fn upload_parts(bytes: u64, sink: &Sink) -> Result<(), String> {
     let part = vec![0xA5; usize::try_from(PART).map_err(|error| error.to_string())?];
     let parts = bytes.div_ceil(PART);
     let send = |count: u64| {
@@ -68,13 +60,11 @@ pub(crate) fn upload_parts(bytes: u64, sink: &Sink) -> Result<f64, String> {
         }
         Ok(())
     };
-    let began = Instant::now();
-    let result: Result<(), String> = thread::scope(|scope| {
+    thread::scope(|scope| {
         let other = scope.spawn(|| send(parts / 2));
         send(parts - parts / 2)?;
         other.join().map_err(|_| "an upload broke".to_owned())?
-    });
-    result.map(|()| began.elapsed().as_secs_f64())
+    })
 }
 
 /// Without a proxy: the server is on the loopback interface.
