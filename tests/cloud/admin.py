@@ -73,6 +73,8 @@ class Admin:
                 return people.credentials(self._endpoint, account, body.get("user"), body.get("role"), body.get("session", "somebody"), body.get("everything", False))
             case "guest":
                 return _guest(account, body)
+            case "sessions":
+                return sessions.shorten(account, body["of"], body["seconds"], body.get("count", 1))
             case "credentials":
                 return sessions.of_instance(account, body["instance"])
             case "targets":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -13,7 +14,8 @@ Response = tuple[int, dict[str, str], bytes]
 
 @dataclass
 class Fault:
-    """One rule. It applies `count` times (for ever below zero) after it was skipped `skip` times."""
+    """One rule. It applies `count` times (for ever below zero) after it was skipped `skip` times; with `each`, that is
+    counted for each thing that is asked for by itself: each key, and each part of an upload."""
 
     action: str
     kind: str
@@ -25,6 +27,8 @@ class Fault:
     principal: str = ""
     function: str = ""
     seconds: float = 0.0
+    each: bool = False
+    seen: Counter[str] = field(default_factory=Counter, init=False)
 
 
 _LOCK = threading.Lock()
@@ -41,17 +45,19 @@ def set_for(account: str, rules: list[dict[str, Any]]) -> None:
         _RULES[account] = parsed
 
 
-def take(account: str, action: str, who: str) -> Fault | None:
-    """The rule that applies to this call, used up by one."""
+def take(account: str, action: str, who: str, what: str = "") -> Fault | None:
+    """The rule that applies to this call for `what`, used up by one."""
     with _LOCK:
         for rule in _RULES.get(account, ()):
-            if rule.count == 0 or rule.action != action or rule.principal not in who or rule.function not in who:
+            if rule.action != action or rule.principal not in who or rule.function not in who:
                 continue
-            if rule.skip > 0:
-                rule.skip -= 1
+            counted = what if rule.each else ""
+            seen = rule.seen[counted]
+            if rule.count >= 0 and seen >= rule.skip + rule.count:
                 continue
-            rule.count -= 1
-            return rule
+            rule.seen[counted] += 1
+            if seen >= rule.skip:
+                return rule
     return None
 
 

@@ -95,7 +95,7 @@ def _watched(service: str, handler: Any) -> Any:
         began = time.time()
         action = _action(service, method, path, headers, body, query)
         principal, function = _principal(headers, query), _function(headers)
-        fault = faults.take(responses.get_account_id(), action, f"{principal} {function or ''}")
+        fault = faults.take(responses.get_account_id(), action, f"{principal} {function or ''}", f"{path} {_part(query)}")
         if fault and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
         if fault and fault.kind == "before":
@@ -155,6 +155,11 @@ def _logged(dispatch: Any) -> Any:
         return answer
 
     return logged
+
+
+def _part(query: dict[str, Any]) -> str:
+    given = query.get("partNumber", "")
+    return str(given[0] if isinstance(given, list) else given)
 
 
 def _action(service: str, method: str, path: str, headers: dict[str, str], body: bytes, query: dict[str, Any]) -> str:

@@ -158,6 +158,14 @@ def test_a_fault_is_injected_by_its_rule_and_logged(account: Account, fault: dic
     assert (logged["status"] >= 400) == bool(code) and logged["error"] == code
 
 
+def test_a_fault_may_hit_each_thing_once(account: Account) -> None:
+    s3, bucket = account("s3"), account.about["bucket"]
+    account.ask("faults", {"faults": [{"action": "s3:GetObject", "kind": "before", "code": "SlowDown", "status": 503, "each": True, "skip": 1}]})
+    for key in ("one", "two"):
+        codes = [refused(lambda key=key: s3.get_object(Bucket=bucket, Key=f"work/{key}")) for _ in range(3)]
+        assert codes == ["NoSuchKey", "SlowDown", "NoSuchKey"], key
+
+
 def test_a_mistyped_fault_is_refused(account: Account) -> None:
     for wrong in ({"action": "ec2:X", "kind": "sometimes"}, {"action": "ec2:X", "kind": "before", "times": 2}):
         with pytest.raises(urllib.error.HTTPError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from .harness import Account, ask, refused
+from .harness import Account, ask, refused, until
 
 S3 = {"Effect": "Allow", "Action": "s3:ListAllMyBuckets", "Resource": "*"}
 # What the agent asks for, and what is spared in the first phase.
@@ -258,3 +259,17 @@ def test_the_policy_that_only_denies_fits_and_denies_nobody_by_default(account: 
     assert len(json.dumps(held, separators=(",", ":"))) <= 6144, "a managed policy has 6,144 characters at most, without white space"
     account("iam").attach_role_policy(RoleName="web", PolicyArn=arn)
     assert from_metadata(account, "web").reads_buckets(), "without tags it denies nobody"
+
+
+def test_a_session_may_be_made_to_end_sooner_than_it_was_asked_for(shared: Account) -> None:
+    arn = role(shared, "short", S3)
+    shared.ask("sessions", {"of": "soon-over", "seconds": 1})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": ["arn:aws:s3:::soon-over", "*"]}]})
+    make = lambda policy: shared("sts").assume_role(RoleArn=arn, RoleSessionName="short", Policy=policy, DurationSeconds=3600)["Credentials"]
+    lasts = lambda given: (given["Expiration"] - datetime.now(timezone.utc)).total_seconds()
+    other, short, after = make(policy.replace("soon-over", "other")), make(policy), make(policy)
+    assert lasts(short) <= 1 and lasts(other) > 3500 and lasts(after) > 3500, "the next one that is named, and no other"
+    s3 = lambda given: shared("s3", aws_access_key_id=given["AccessKeyId"], aws_secret_access_key=given["SecretAccessKey"], aws_session_token=given["SessionToken"])
+    until(lambda: lasts(short) < 0)
+    assert refused(lambda: s3(short).list_buckets()) == "ExpiredToken"
+    assert s3(after).list_buckets()["Buckets"]

@@ -36,6 +36,8 @@ pub struct Urls {
     poll: Duration,
     valid: Duration,
     arrived: Option<Instant>,
+    /// How many parts wait for a URL.
+    waiting: usize,
     parts: BTreeMap<u32, Signed>,
 }
 
@@ -84,6 +86,16 @@ pub fn follows(wave: &Wave, case: &CaseId, number: u32) -> Result<(), String> {
 
 /// Waits for the URL of a part that is newer than wave `after`. Gives up when no wave comes for as long as one holds.
 pub fn url(board: &Board, options: &Options, part: u32, after: u32) -> Result<Signed, (Halt, String)> {
+    if let Some(signed) = board.look(|state| state.urls.of(part, after)) {
+        return Ok(signed);
+    }
+    board.change(|state| state.urls.waiting += 1);
+    let result = awaited(board, options, part, after);
+    board.change(|state| state.urls.waiting -= 1);
+    result
+}
+
+fn awaited(board: &Board, options: &Options, part: u32, after: u32) -> Result<Signed, (Halt, String)> {
     let since = Instant::now();
     loop {
         let until = board.look(|state| state.urls.patience_ends(since, options.times.patience));
@@ -109,7 +121,12 @@ pub fn poll(board: &Board, case: &CaseId, options: &Options) {
             let urls = &state.urls;
             (options.times.poll.unwrap_or(urls.poll), urls.next.clone(), urls.wave)
         });
-        if board.pause(pause) == Halt::Stopped {
+        // While a part waits for a URL, the next look is not put off: what it waits for may be there already.
+        let soon = pause.min(POLL.0);
+        let until = Instant::now() + pause;
+        if board.pause(soon) == Halt::Stopped
+            || board.wait(Some(until), |state| (state.urls.waiting > 0).then_some(())) == Err(Halt::Stopped)
+        {
             return;
         }
         let Ok(watch) = Watch::begin(board, &agent) else { return };

@@ -90,6 +90,7 @@ fn run(options: &Options) -> Result<Report, String> {
         rounds.peak_kib = rounds.peak_kib.max(capture.peak_kib);
         rounds.whole.push(spent(|| collector.capture(&sink, 2, Beside::Files))?.1);
         rounds.dump.push(spent(|| others::dump(&memory, &image))?.1);
+        rounds.sync.push(spent(|| others::sync(&image))?.1);
         rounds.upload.push(spent(|| others::upload_file(&image, &sink))?.1);
         let (by_file, took) = spent(|| others::sha256sum(&image))?;
         rounds.sum.push(took);

@@ -22,6 +22,11 @@ pub(crate) fn dump(memory: &Path, image: &Path) -> Result<(), String> {
     snapshot.create().map_err(|error| format!("{error:?}"))
 }
 
+/// Waits until `file` is on its disk, as a file has to that is larger than what the target has free.
+pub(crate) fn sync(file: &Path) -> Result<(), String> {
+    File::open(file).and_then(|file| file.sync_all()).map_err(|error| error.to_string())
+}
+
 /// Uploads `file` with one PUT.
 pub(crate) fn upload_file(file: &Path, sink: &Sink) -> Result<(), String> {
     let body = File::open(file).map_err(|error| error.to_string())?;

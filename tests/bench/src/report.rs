@@ -15,6 +15,8 @@ pub(crate) struct Rounds {
     pub(crate) whole: Vec<Spent>,
     /// `avml` to a file.
     pub(crate) dump: Vec<Spent>,
+    /// Until the file is on its disk.
+    pub(crate) sync: Vec<Spent>,
     /// The file with one PUT.
     pub(crate) upload: Vec<Spent>,
     /// `sha256sum`.
@@ -67,6 +69,7 @@ impl Report {
         self.row("(b) avml to a file, then one PUT of it", &by_file);
         self.row(&format!("    of it: avml to a file below {}, not synced", disk.display()), &rounds.dump);
         self.row("    of it: one PUT", &rounds.upload);
+        self.row("    beside it: until the file is on its disk", &rounds.sync);
         self.row("(c) sha256sum", &rounds.sum);
         self.row("    (b) and (c): what gives the same as (a)", &the_same);
         self.row("(d) both digests alone", &rounds.hash);

@@ -176,19 +176,62 @@ async fn a_collector_that_is_not_ours_is_not_run() {
 }
 
 #[tokio::test]
-async fn parts_whose_upload_fails_are_sent_again_and_the_image_is_whole() {
+async fn every_part_and_every_file_fails_once_and_the_image_is_whole() {
     let world = World::new().await;
     let instance = world.instance("web");
     world.guest(&instance, &json!({"memoryMiB": 40}));
+    let part = |kind: &str, code: &str, status: u16, skip: u8| json!({"action": "s3:PutObject", "principal": "UploadRole", "kind": kind, "code": code, "status": status, "each": true, "skip": skip});
+    // Each is refused, then taken without the answer coming back, and then taken.
+    world.faults(&json!([part("before", "SlowDown", 503, 0), part("after", "InternalError", 500, 0)]));
+    let ended = respond(&world, &instance).await;
+    let manifest = locked_down(&world, &ended, &instance).await;
+    assert_eq!(manifest["memory"]["status"], "captured", "{}", manifest["memory"]);
+    let calls = world.calls();
+    let sent: Vec<&Value> = calls
+        .iter()
+        .filter(|call| {
+            call["action"] == "s3:PutObject" && call["principal"].as_str().is_some_and(|who| who.contains("UploadRole"))
+        })
+        .collect();
+    let image = manifest["memory"]["image"]["parts"].as_u64().unwrap_or_default();
+    assert!(image >= 5, "{}", manifest["memory"]["image"]);
+    for (kind, status) in [("before", 503), ("after", 500)] {
+        let hit = sent.iter().filter(|call| call["fault"] == kind && call["status"] == status).count();
+        // Beside the image there are the listing, the version, the types, the symbols and the result.
+        assert_eq!(hit as u64, image + 5, "each part must have been hit by `{kind}` once");
+    }
+}
+
+#[tokio::test]
+async fn urls_that_expire_midway_are_followed_by_those_of_the_next_wave() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    world.guest(&instance, &json!({"memoryMiB": 40}));
+    // The first wave's URLs for the image end some 6 seconds from now: a minute is kept back of what a session lasts.
+    world.ask("sessions", &json!({"of": "memory/image.lime", "seconds": 66}));
+    // Four small files and two parts are taken; the next two are on their way for longer than their URLs hold.
     world.faults(&json!([
-        {"action": "s3:PutObject", "principal": "UploadRole", "kind": "before", "code": "SlowDown", "status": 503, "count": 3},
-        {"action": "s3:PutObject", "principal": "UploadRole", "kind": "after", "code": "InternalError", "status": 500, "count": 3, "skip": 3},
+        {"action": "s3:PutObject", "principal": "UploadRole", "kind": "delay", "seconds": 7, "skip": 6, "count": 2},
     ]));
     let ended = respond(&world, &instance).await;
     let manifest = locked_down(&world, &ended, &instance).await;
     assert_eq!(manifest["memory"]["status"], "captured", "{}", manifest["memory"]);
-    let failed = world.calls().iter().filter(|call| call["action"] == "s3:PutObject" && call["fault"].is_string()).count();
-    assert_eq!(failed, 6, "every fault must have hit a part");
+    let case = ended.case(&instance);
+    let calls = world.calls();
+    let parts = |status: u16| {
+        let image =
+            |call: &&Value| call["key"].as_str().is_some_and(|key| key.ends_with(&format!("cases/{case}/memory/image.lime")));
+        calls.iter().filter(|call| call["action"] == "s3:PutObject" && call["status"] == status).filter(image).count()
+    };
+    assert!(
+        parts(403) >= 1,
+        "no URL has expired: {:?}",
+        calls.iter().filter(|call| call["action"] == "s3:PutObject").collect::<Vec<_>>()
+    );
+    assert!(parts(200) >= 5, "each part must have been taken in the end");
+    let result = world.json(&format!("cases/{case}/memory/result.json")).await;
+    assert!(result["errors"].to_string().contains("HTTP 403"), "the collector must say what happened: {}", result["errors"]);
+    assert!(!world.keys(&format!("work/{case}/memory/wave-2")).await.is_empty(), "there must have been a second wave");
 }
 
 #[tokio::test]

@@ -174,6 +174,25 @@ fn a_url_that_has_expired_is_not_tried_again_and_the_next_wave_has_a_new_one() {
 }
 
 #[test]
+fn while_a_part_waits_for_a_url_the_next_wave_is_looked_for_at_once() {
+    let target = target();
+    let next = Arc::new(OnceLock::<Vec<u8>>::new());
+    let given = next.clone();
+    let server = Server::start(move |request| match request.path.as_str() {
+        "1/3" | "1/4" => Act::Refuse(403, "AccessDenied"),
+        "wave-2" => Act::Give(given.get().unwrap().clone()),
+        _ => ordinary(request),
+    });
+    next.set(serde_json::to_vec(&wave(&server, 2, 3..=8)).unwrap()).unwrap();
+    let mut options = target.options();
+    options.times.poll = None;
+    let mut plan = plan(&server, 1..=5);
+    // Five minutes are longer than the capture may take.
+    plan.poll_seconds = 300;
+    assert_captured(&server, &run(plan, &options));
+}
+
+#[test]
 fn parts_without_a_url_wait_for_the_wave_that_has_it() {
     let target = target();
     let waves = Arc::new(Mutex::new(Vec::<Vec<u8>>::new()));
