@@ -8,17 +8,32 @@ use crate::text::bounded;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RiskKind {
-    /// Flows through NAT gateways, load balancers, endpoints and the like stay tracked whatever the groups say [facts 3].
+    /// Flows that stay tracked whatever the groups say [facts 3]: of the target as a whole what nobody has looked at, of an
+    /// interface what was not made untracked. The ways that were found have kinds of their own.
     AutomaticallyTrackedFlows,
+    /// A route of the target leads through a NAT gateway, whose flows stay tracked.
+    NatGateway,
+    /// A route of the target leads through a transit gateway, whose flows stay tracked.
+    TransitGateway,
+    /// A route of the target leads through an egress-only internet gateway, whose IPv6 flows stay tracked.
+    EgressOnlyGateway,
+    /// A route of the target leads through an endpoint of a Gateway Load Balancer or of Network Firewall: flows stay tracked.
+    FirewallEndpoint,
+    /// The target's VPC has an interface endpoint, to which flows stay tracked.
+    InterfaceEndpoint,
+    /// The target was behind a load balancer, and what came through it may go on [facts 3, 21].
+    BalancerFlows,
+    /// Somebody tried to look for ways on which flows stay tracked, and could not.
+    WaysNotRead,
     /// Connections that were tracked before the cut are remembered for longer than they must be while they are idle [facts 4].
     LongTracking,
     /// Security groups do not filter the VPC's resolver: DNS tunnels survive isolation [facts 6].
     VpcResolver,
-    /// Instance metadata still hands out role credentials.
+    /// Instance metadata still answers, and hands out role credentials where there is a role: no group filters it [facts 6].
     InstanceMetadata,
     /// The role's credentials, also those already taken away, are still valid.
     RoleCredentials,
-    /// A requester- or operator-managed interface cannot be changed by us [facts 10, 11].
+    /// A requester- or operator-managed interface, or a branch of a trunk, is not changed by us [facts 10, 11].
     UnmanagedInterface,
     /// Instance-store volumes are in no snapshot and are lost on stop [facts 72].
     InstanceStore,

@@ -61,6 +61,9 @@ pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
     all = merged(&all, said.containment.map(|containment| containment.risks.as_slice()).unwrap_or_default());
     if let Some(protection) = said.protection {
         all = later(all, &protection.risks);
+        if protection.failure.is_some() {
+            all = merged(&all, &[unseen_balancers()]);
+        }
     }
     if let Some(memory) = said.memory {
         resolve_memory(&mut all, memory);
@@ -76,6 +79,8 @@ pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
             RiskKind::S3Path => !closed,
             // Lock-down shortens again what is still long, and states what stays so.
             RiskKind::LongTracking => lockdown.read_back_at.is_none(),
+            // It looks again, and states what it could not look at either.
+            RiskKind::WaysNotRead => lockdown.read_back_at.is_none(),
             RiskKind::InstanceMetadata => !lockdown.metadata_off,
             _ => true,
         });
@@ -85,6 +90,13 @@ pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
         all = outliving(all);
     }
     all
+}
+
+/// What there is to say of load balancers where the step broke that looks at them.
+fn unseen_balancers() -> Risk {
+    let advice =
+        "nobody could look at load balancers: it may still be sent requests, and what came through one may go on: look by hand";
+    Risk::new(RiskKind::LoadBalancer, "", advice)
 }
 
 /// What remains of a target that is no more: what was taken from it, and what was not.
@@ -305,6 +317,30 @@ mod tests {
             let denial = denial(status, scope, &none);
             assert_eq!(kinds(Said { denial: Some(&denial), ..said }), without(gone), "{status} {scope}");
         }
+    }
+
+    #[test]
+    fn what_could_not_be_looked_at_is_said_until_lock_down_has_looked() {
+        let mut contained = containment();
+        contained.risks = vec![
+            Risk::new(RiskKind::WaysNotRead, "routes", "refused"),
+            Risk::new(RiskKind::NatGateway, "nat-1", "it stays tracked"),
+        ];
+        let named = |said| -> Vec<String> {
+            let kinds = kinds(said).into_iter();
+            kinds.filter(|kind| ["waysNotRead", "natGateway", "loadBalancer"].contains(&kind.as_str())).collect()
+        };
+        let said = Said { containment: Some(&contained), ..Said::default() };
+        assert_eq!(named(said), ["waysNotRead", "natGateway"]);
+        let unread = lockdown("lockedDown", true, &json!([]));
+        assert_eq!(named(Said { lockdown: Some(&unread), ..said }), ["waysNotRead", "natGateway"]);
+        let read = Lockdown { read_back_at: Some("2026-11-24T04:30:00Z".parse().unwrap()), ..unread.clone() };
+        assert_eq!(named(Said { lockdown: Some(&read), ..said }), ["natGateway"]);
+
+        let failed: Protection = serde_json::from_value(json!({"status": "unknown", "measures": [], "readBackAt": null,
+            "reasons": [], "risks": [], "failure": {"state": "Protect", "error": "Denied", "cause": "no"}}))
+        .unwrap();
+        assert_eq!(named(Said { protection: Some(&failed), ..Said::default() }), ["loadBalancer"]);
     }
 
     #[test]

@@ -7,15 +7,17 @@ use handler::{AwsError, Recorder, StoreError, failed};
 use incident::evidence::InterfaceStatus;
 use incident::plan::{CollectionPath, Plan};
 use incident::record::{Change, ChangeResult};
+use incident::risk::Risk;
 use incident::{Fault, GroupId, InterfaceId, VpcId};
 use serde_json::{Value, json};
 
-use crate::decide::{Decision, Group, GroupNeed, Move, Need, Nic, Role, Rules, Scope, World, decide};
+use crate::around::Around;
+use crate::decide::{Decision, Group, GroupNeed, Keeper, Move, Need, Nic, Role, Rules, Scope, World, decide};
 use crate::groups::{Ensured, allow_all, ensure, retire, retirement};
 use crate::records::{Attempt, change, intended, moved, rules_json};
 use crate::verdict::status;
 use crate::world::look;
-use crate::{Clients, Error};
+use crate::{Clients, Error, around, tracking, ways};
 
 /// How often a run looks again: for interfaces that appear meanwhile, and rules that come back.
 const ROUNDS: usize = 3;
@@ -47,6 +49,8 @@ pub(crate) struct Run<'a> {
     pub(crate) done: Vec<(u32, Vec<Change>)>,
     /// The changes that have no intent, since the case file could not be written.
     pub(crate) unsaid: Vec<Change>,
+    /// The ways on which flows stay tracked, once somebody has looked.
+    pub(crate) around: Vec<Risk>,
 }
 
 /// The groups of one VPC, as far as they can be used.
@@ -85,11 +89,35 @@ impl<'a> Run<'a> {
             reasons: Vec::new(),
             done: Vec::new(),
             unsaid: Vec::new(),
+            around: ways::unread("", "nobody came to it"),
         }
     }
 }
 
 impl Run<'_> {
+    /// Shortens connection tracking and, beside it, looks at what is around the target. The world as it was read back then,
+    /// with the branches of its trunks.
+    pub(crate) async fn finish(&mut self, now: Result<World, AwsError>) -> Result<World, AwsError> {
+        let ec2 = &self.clients.ec2;
+        let seen = now.clone();
+        let (now, around) = future::join(tracking::shorten(self, now), around::look(ec2, seen.as_ref())).await;
+        self.with(now, around)
+    }
+
+    /// Looks at what is around the target.
+    pub(crate) async fn survey(&mut self, now: Result<World, AwsError>) -> Result<World, AwsError> {
+        let around = around::look(&self.clients.ec2, now.as_ref()).await;
+        self.with(now, around)
+    }
+
+    fn with(&mut self, now: Result<World, AwsError>, around: Around) -> Result<World, AwsError> {
+        self.around = around.risks;
+        now.map(|mut now| {
+            now.nics.extend(around.branches);
+            now
+        })
+    }
+
     /// Decides and acts until nothing is left to do or something fails; then sees to it that no door is open. The world as it
     /// was read back last, or the error that kept it from being read.
     pub(crate) async fn settle(&mut self, mut world: World, first: Option<u32>) -> Result<Result<World, AwsError>, Error> {
@@ -138,7 +166,7 @@ impl Run<'_> {
     /// Whether an interface is in a collection group that is not exactly its path: no place to stay in.
     fn strays(&self, world: &World) -> bool {
         let astray = |nic: &Nic| status(nic, world, self.open_path()).0 != InterfaceStatus::PathOnly;
-        world.nics.iter().filter(|nic| nic.ours && world.wears(nic, Role::Collection)).any(astray)
+        world.nics.iter().filter(|nic| nic.is_ours() && world.wears(nic, Role::Collection)).any(astray)
     }
 
     fn lose_path(&mut self, why: &str) {
@@ -387,8 +415,10 @@ pub(crate) fn first_intent(plan: &Plan) -> Vec<Change> {
     let nics = plan.target.interfaces.iter().map(|nic| Nic {
         id: nic.id.clone(),
         vpc: nic.vpc.clone(),
+        subnet: String::new(),
         groups: nic.groups.clone(),
-        ours: true,
+        keeper: Keeper::Us,
+        trunk: false,
     });
     let path = plan.collection_path();
     let end = |nic: &Nic| if path.is_some_and(|path| path.interface == nic.id) { Role::Collection } else { Role::Isolation };

@@ -47,6 +47,7 @@ pub(crate) async fn close_door(clients: &Clients, visit: &Visit, plan: &Plan, fa
     };
     let before = seen.nics.clone();
     let now = run.settle(seen, None).await?;
+    let now = run.survey(now).await;
     let read_back_at = now.is_ok().then(handler::now);
     let mut containment = output(&mut run, &before, now.as_ref().ok(), now.as_ref().err(), withheld);
     containment.read_back_at = read_back_at;

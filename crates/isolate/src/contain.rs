@@ -2,7 +2,7 @@
 //!
 //! Four sequential round trips where the VPC's groups exist: the look (together with the intent and the check that what was
 //! there before is saved), the converts, the cuts, the read-back. What is cut has its connection tracking shortened after that,
-//! and is read back again; then comes the outcome record.
+//! and is read back again; beside it somebody looks for what the cut does not reach. Then comes the outcome record.
 
 use futures_util::future;
 use handler::AwsError;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::act::{Run, first_intent};
 use crate::decide::World;
-use crate::{Clients, Error, tracking, verdict, world};
+use crate::{Clients, Error, verdict, world};
 
 /// Cuts every interface that can be cut.
 ///
@@ -39,7 +39,7 @@ pub(crate) async fn contain(clients: &Clients, visit: &Visit, plan: &Plan) -> Re
     let mut run = Run { contain: true, path: true, own: true, ..Run::new(clients, plan, recorder) };
     let before = seen.nics.clone();
     let now = run.settle(seen, first).await?;
-    let now = tracking::shorten(&mut run, now).await;
+    let now = run.finish(now).await;
     let read_back_at = now.is_ok().then(handler::now);
     let read = now.as_ref().ok();
     let containment = output(&mut run, &before, read, now.as_ref().err(), false);

@@ -18,7 +18,7 @@ use crate::path::{self, Peer};
 pub fn decide(world: &World, scope: &Scope<'_>) -> Decision {
     let mut vpcs: BTreeMap<VpcId, Need> = BTreeMap::new();
     let mut moves = Vec::new();
-    for nic in world.nics.iter().filter(|nic| nic.ours) {
+    for nic in world.nics.iter().filter(|nic| nic.is_ours()) {
         let to = home(world, nic, scope);
         let group = world.current(&nic.vpc, to);
         let inside = group.is_some_and(|group| nic.groups == [group.id.clone()]);
@@ -152,10 +152,34 @@ pub struct Nic {
     pub id: InterfaceId,
     /// Its VPC.
     pub vpc: VpcId,
+    /// Its subnet; empty where EC2 does not say.
+    pub subnet: String,
     /// Its groups.
     pub groups: Vec<GroupId>,
-    /// Whether we can change it: `false` for requester- and operator-managed ones [facts 10, 11].
-    pub ours: bool,
+    /// Who changes it.
+    pub keeper: Keeper,
+    /// Whether it is a trunk, which may have branches.
+    pub trunk: bool,
+}
+
+impl Nic {
+    /// Whether we can change it.
+    pub fn is_ours(&self) -> bool {
+        self.keeper == Keeper::Us
+    }
+}
+
+/// Who changes an interface [facts 10, 11].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeper {
+    /// We do.
+    Us,
+    /// The AWS service that asked for it: a load balancer, Lambda, EKS.
+    Requester(String),
+    /// The service that operates it, and lets nobody else change it, not even root.
+    Operator(String),
+    /// Whoever made it a branch of this trunk: EKS, for a pod with groups of its own.
+    Trunk(String),
 }
 
 /// One of our groups.

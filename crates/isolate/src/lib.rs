@@ -15,6 +15,7 @@
 //! INVARIANT: what the output says of an interface was read back, never assumed.
 
 mod act;
+mod around;
 mod close_door;
 mod contain;
 pub mod decide;
@@ -27,6 +28,7 @@ mod records;
 pub mod sweep;
 mod tracking;
 mod verdict;
+pub mod ways;
 mod world;
 
 use handler::{AwsError, Store, StoreError};

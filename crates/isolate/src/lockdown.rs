@@ -18,7 +18,7 @@ use crate::act::Run;
 use crate::contain::{note, output};
 use crate::metadata::{self, Service};
 use crate::records::change;
-use crate::{Clients, Error, tracking, world};
+use crate::{Clients, Error, world};
 
 /// From this retry on, what was read back is worth more than another attempt: after the last one nobody would hear of it.
 const PATIENCE: u32 = 3;
@@ -59,7 +59,7 @@ pub(crate) async fn lock_down(clients: &Clients, visit: &Visit, plan: &Plan) -> 
     };
     let before = seen.nics.clone();
     let (now, switched) = future::join(run.settle(seen, None), switching).await;
-    let now = tracking::shorten(&mut run, now?).await;
+    let now = run.finish(now?).await;
     let refused = switched.as_ref().and_then(|(_, attempt)| attempt.error.clone());
     let service = if switched.is_some() || service.is_err() { metadata::look(&clients.ec2, instance).await } else { service };
     if let Some((number, attempt)) = switched {

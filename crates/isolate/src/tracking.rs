@@ -45,7 +45,7 @@ pub(crate) async fn shorten(run: &mut Run<'_>, world: Result<World, AwsError>) -
 /// The interfaces that are cut and whose idle connections are tracked for longer than they must be.
 pub(crate) fn too_long<'a>(run: &Run<'_>, world: &'a World) -> impl Iterator<Item = &'a Nic> {
     let path = run.open_path();
-    let cut = move |nic: &&Nic| nic.ours && is_contained(status(nic, world, path).0);
+    let cut = move |nic: &&Nic| nic.is_ours() && is_contained(status(nic, world, path).0);
     world.nics.iter().filter(cut).filter(|nic| world.tracking(nic) != Some(Tracking::SHORTEST))
 }
 

@@ -7,8 +7,11 @@ use incident::{GroupId, InterfaceId};
 
 use crate::act::Run;
 use crate::contain::is_contained;
-use crate::decide::{Nic, Role, World, is_right};
+use crate::decide::{Keeper, Nic, Role, World, is_right};
 use crate::tracking;
+
+/// The most interfaces that we cannot change that are named one by one: a trunk may have a hundred branches.
+const MOST_KEPT: usize = 20;
 
 /// Each interface as it was read back; `Unknown` for each one that was known where nothing could be read.
 pub(crate) fn interfaces(run: &Run<'_>, before: &[Nic], now: Option<&World>) -> Vec<InterfaceOutcome> {
@@ -16,7 +19,10 @@ pub(crate) fn interfaces(run: &Run<'_>, before: &[Nic], now: Option<&World>) -> 
     let groups_before = |id: &InterfaceId| -> Vec<GroupId> {
         let seen = before.iter().find(|nic| nic.id == *id).map(|nic| nic.groups.clone());
         let planned = || plan.target.interfaces.iter().find(|nic| nic.id == *id).map(|nic| nic.groups.clone());
-        seen.or_else(planned).unwrap_or_default()
+        // What is not ours to change was as it is.
+        let kept =
+            || now.and_then(|now| now.nics.iter().find(|nic| nic.id == *id && !nic.is_ours())).map(|nic| nic.groups.clone());
+        seen.or_else(planned).or_else(kept).unwrap_or_default()
     };
     let Some(now) = now else {
         let planned = plan.target.interfaces.iter().map(|nic| &nic.id);
@@ -55,8 +61,8 @@ pub(crate) fn status(nic: &Nic, now: &World, path: Option<&CollectionPath>) -> (
         (InterfaceStatus::PathOnly, String::new())
     } else if !nic.groups.is_empty() && worn().all(|group| group.is_some_and(|group| group.rules.is_empty())) {
         (InterfaceStatus::DoorClosed, "it is in a group of ours without rules, but not in its isolation group alone".to_owned())
-    } else if !nic.ours {
-        (InterfaceStatus::Open, "it is managed by an AWS service and cannot be changed by us".to_owned())
+    } else if let Some(kept) = kept(nic) {
+        (InterfaceStatus::Open, kept)
     } else if isolation.is_some_and(|group| nic.groups == [group.id.clone()]) {
         (InterfaceStatus::Open, "its isolation group has rules".to_owned())
     } else {
@@ -64,10 +70,23 @@ pub(crate) fn status(nic: &Nic, now: &World, path: Option<&CollectionPath>) -> (
     }
 }
 
+/// Why an interface is not ours to change; absent where it is.
+fn kept(nic: &Nic) -> Option<String> {
+    let named = |name: &String, what: &str| if name.is_empty() { what.to_owned() } else { format!("{what} (`{name}`)") };
+    match &nic.keeper {
+        Keeper::Us => None,
+        Keeper::Requester(who) => {
+            Some(format!("it is managed by {}, and cannot be changed by us", named(who, "the AWS service that asked for it")))
+        }
+        Keeper::Operator(who) => Some(format!("it is operated by {}, and cannot be changed by us", named(who, "an AWS service"))),
+        Keeper::Trunk(trunk) => Some(format!("it is a branch of {}, with groups of its own", named(trunk, "a trunk"))),
+    }
+}
+
 /// The verdict over all. Interfaces that cannot be changed by us do not decide it, unless there are no others.
 pub(crate) fn overall(outcomes: &[InterfaceOutcome], now: Option<&World>, withheld: bool) -> ContainmentStatus {
     let Some(now) = now else { return ContainmentStatus::Unknown };
-    let ours = |outcome: &&InterfaceOutcome| now.nics.iter().any(|nic| nic.id == outcome.id && nic.ours);
+    let ours = |outcome: &&InterfaceOutcome| now.nics.iter().any(|nic| nic.id == outcome.id && nic.is_ours());
     let ours: Vec<InterfaceStatus> = outcomes.iter().filter(ours).map(|outcome| outcome.status).collect();
     let cut = ours.iter().filter(|status| is_contained(**status)).count();
     let closed = ours.iter().filter(|status| **status == InterfaceStatus::DoorClosed).count();
@@ -82,19 +101,12 @@ pub(crate) fn overall(outcomes: &[InterfaceOutcome], now: Option<&World>, withhe
 
 /// What remains, whatever the groups say.
 pub(crate) fn risks(run: &Run<'_>, now: Option<&World>, withheld: bool) -> Vec<Risk> {
-    let mut risks = vec![
-        Risk::new(
-            RiskKind::AutomaticallyTrackedFlows,
-            "",
-            "flows through NAT gateways, load balancers, interface endpoints and transit gateways stay tracked and may go on: \
-             check the flow logs, and stop the instance or change the route if one does",
-        ),
-        Risk::new(
-            RiskKind::VpcResolver,
-            "",
-            "security groups do not filter the VPC's DNS resolver: DNS tunnels survive, block them with DNS Firewall",
-        ),
-    ];
+    let mut risks = run.around.clone();
+    risks.push(Risk::new(
+        RiskKind::VpcResolver,
+        "",
+        "security groups do not filter the VPC's DNS resolver: DNS tunnels survive, block them with DNS Firewall",
+    ));
     let cut = |id: &InterfaceId| {
         let contained = |now: &World, nic: &Nic| is_contained(status(nic, now, run.open_path()).0);
         now.is_some_and(|now| now.nics.iter().any(|nic| nic.id == *id && contained(now, nic)))
@@ -128,10 +140,14 @@ pub(crate) fn risks(run: &Run<'_>, now: Option<&World>, withheld: bool) -> Vec<R
             )
         }));
     }
-    for nic in now.iter().flat_map(|now| &now.nics).filter(|nic| !nic.ours) {
-        let advice = "managed by an AWS service, which alone can change its groups: contain it through that service";
-        risks.push(Risk::new(RiskKind::UnmanagedInterface, nic.id.as_str(), advice));
-    }
+    let kept = now.into_iter().flat_map(|now| &now.nics).filter_map(|nic| Some((nic, kept(nic)?)));
+    risks.extend(kept.take(MOST_KEPT).map(|(nic, why)| {
+        let then = match &nic.keeper {
+            Keeper::Trunk(_) => "move the pod's node and its branches by hand, or take the pod's groups their rules",
+            _ => "contain it through that service, which alone can change its groups",
+        };
+        Risk::new(RiskKind::UnmanagedInterface, nic.id.as_str(), format!("{why}: {then}"))
+    }));
     if withheld {
         risks.push(Risk::new(RiskKind::CutWithheld, "", "the network was deliberately not cut: a person must decide"));
     }

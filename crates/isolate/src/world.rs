@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, NetworkInterface, SecurityGroup};
+use aws_sdk_ec2::types::{Filter, NetworkInterface, NetworkInterfaceType, SecurityGroup};
 use futures_util::future;
 use handler::{AwsError, failed};
 use incident::plan::{Plan, Tracking};
+use incident::text::bounded;
 use incident::{GroupId, InstanceId, InterfaceId, VpcId};
 
-use crate::decide::{Group, Nic, Role, Rules, World};
+use crate::decide::{Group, Keeper, Nic, Role, Rules, World};
 
 /// The tag that says what a group is for.
 pub(crate) const ROLE: &str = "cordon:role";
@@ -78,15 +79,29 @@ pub(crate) fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Fi
     Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
 }
 
-fn nic(nic: &NetworkInterface) -> Option<Nic> {
-    let managed = nic.requester_managed().unwrap_or_default()
-        || nic.operator().is_some_and(|operator| operator.managed().unwrap_or_default());
+/// An interface as it was described.
+pub(crate) fn nic(nic: &NetworkInterface) -> Option<Nic> {
     Some(Nic {
         id: InterfaceId::parse(nic.network_interface_id()?).ok()?,
         vpc: VpcId::parse(nic.vpc_id()?).ok()?,
+        subnet: nic.subnet_id().unwrap_or_default().to_owned(),
         groups: nic.groups().iter().filter_map(|group| GroupId::parse(group.group_id()?).ok()).collect(),
-        ours: !managed,
+        keeper: keeper(nic),
+        trunk: nic.interface_type() == Some(&NetworkInterfaceType::Trunk),
     })
+}
+
+fn keeper(nic: &NetworkInterface) -> Keeper {
+    let name = |text: Option<&str>| bounded(text.unwrap_or_default(), 64);
+    if let Some(operator) = nic.operator().filter(|operator| operator.managed().unwrap_or_default()) {
+        Keeper::Operator(name(operator.principal()))
+    } else if nic.requester_managed().unwrap_or_default() {
+        Keeper::Requester(name(nic.requester_id()))
+    } else if nic.interface_type() == Some(&NetworkInterfaceType::Branch) {
+        Keeper::Trunk(String::new())
+    } else {
+        Keeper::Us
+    }
 }
 
 fn tracking(nic: &NetworkInterface) -> Option<(InterfaceId, Tracking)> {

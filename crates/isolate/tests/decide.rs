@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range};
 use incident::plan::CollectionPath;
 use incident::{GroupId, InterfaceId, PrefixListId, VpcId};
-use isolate::decide::{Decision, Family, Group, GroupNeed, Nic, Role, Rules, Scope, World, decide, is_right};
+use isolate::decide::{Decision, Family, Group, GroupNeed, Keeper, Nic, Role, Rules, Scope, World, decide, is_right};
 use isolate::path::Peer;
 use proptest::prelude::*;
 
@@ -52,7 +52,8 @@ fn world() -> impl Strategy<Value = World> {
             let pick = |pick: usize| ours_there.get(pick).cloned().unwrap_or(group_id(0x1000 + u32::try_from(pick).unwrap()));
             let groups: Vec<GroupId> = picks.into_iter().map(pick).collect();
             let id = InterfaceId::parse(&format!("eni-{n:08x}")).unwrap();
-            world.nics.push(Nic { id, vpc, groups, ours });
+            let keeper = if ours { Keeper::Us } else { Keeper::Requester("eks".to_owned()) };
+            world.nics.push(Nic { id, vpc, subnet: String::new(), groups, keeper, trunk: false });
         }
         world
     })
@@ -165,7 +166,7 @@ proptest! {
         let all = |_: &Nic| true;
         let mut cloud = Simulation::new(world, Vec::new());
         cloud.carry_out(&decide(&cloud.world, &scope(convert, &none, &all)));
-        for nic in cloud.world.nics.iter().filter(|nic| nic.ours) {
+        for nic in cloud.world.nics.iter().filter(|nic| nic.is_ours()) {
             prop_assert!(is_cut(nic, &cloud.world), "{nic:?}");
         }
         prop_assert!(decide(&cloud.world, &scope(convert, &none, &all)).is_empty(), "deciding again must decide nothing");
@@ -182,7 +183,7 @@ proptest! {
         let scope = Scope { convert, path: Some(&path), converted: &none, may_touch: &all };
         let mut cloud = Simulation::new(world.clone(), Vec::new());
         cloud.carry_out(&decide(&cloud.world, &scope));
-        for (before, nic) in world.nics.iter().zip(&cloud.world.nics).filter(|(_, nic)| nic.ours) {
+        for (before, nic) in world.nics.iter().zip(&cloud.world.nics).filter(|(_, nic)| nic.is_ours()) {
             let isolated = world.current(&nic.vpc, Role::Isolation).is_some_and(|group| before.groups == [group.id.clone()]);
             if nic.id == path.interface && !isolated {
                 let group = cloud.world.current(&nic.vpc, Role::Collection).unwrap();
@@ -195,7 +196,7 @@ proptest! {
         // And without the path nothing of it stays open.
         let none = BTreeSet::new();
         cloud.carry_out(&decide(&cloud.world, &Scope { convert: false, path: None, converted: &none, may_touch: &all }));
-        for nic in cloud.world.nics.iter().filter(|nic| nic.ours) {
+        for nic in cloud.world.nics.iter().filter(|nic| nic.is_ours()) {
             prop_assert!(is_cut(nic, &cloud.world), "{nic:?}");
         }
     }
@@ -212,7 +213,7 @@ proptest! {
         for (before, now) in world.nics.iter().zip(&cloud.world.nics) {
             let ours = now.groups.iter().all(|id| cloud.world.group(id).is_some());
             prop_assert!(before.groups == now.groups || ours, "an interface may only stay where it was or move to a group of ours");
-            prop_assert!(now.ours || before == now, "what is managed by others is left alone");
+            prop_assert!(now.is_ours() || before == now, "what is managed by others is left alone");
         }
     }
 

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use incident::evidence::{ContainmentStatus, Missing};
+use incident::evidence::{ContainmentStatus, InterfaceStatus, Missing};
 use incident::plan::{Cut, FindingSummary, Plan, PolicySource};
 use incident::risk::Risk;
 use incident::said::{Said, risks as remaining};
@@ -288,6 +288,9 @@ fn state(said: Said<'_>, plan: Option<&Plan>) -> String {
     let text = match said.containment.map(|containment| containment.status) {
         Some(ContainmentStatus::Contained) if said.path_left().is_some() => {
             "The target is CONTAINED but for the path for memory, to Systems Manager and S3, which is still open: close it by hand now."
+        }
+        Some(ContainmentStatus::Contained) if said.interfaces().iter().any(|nic| nic.status == InterfaceStatus::Open) => {
+            "The target is CONTAINED but for interfaces that an AWS service manages, which it alone can change: see what remains."
         }
         Some(ContainmentStatus::Contained) => {
             "The target is CONTAINED: flows made untracked, rules removed, every interface read back in its isolation group."

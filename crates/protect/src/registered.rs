@@ -26,6 +26,8 @@ pub(crate) const MOST_GROUPS: usize = 500;
 pub(crate) struct Registered {
     pub(crate) targets: BTreeSet<Registration>,
     pub(crate) classic: BTreeSet<String>,
+    /// The ARNs of the load balancers in front of each target group that was asked, as far as there are any.
+    pub(crate) fronts: BTreeMap<String, Vec<String>>,
     /// Target groups that could not be asked, each with the reason.
     pub(crate) unread: BTreeMap<String, String>,
     /// Why classic load balancers could not be listed.
@@ -70,7 +72,8 @@ pub(crate) async fn look(run: &Run<'_>, seen: &Seen, among: Option<BTreeSet<Stri
         found.unlisted.push(format!("{more} of {all} target groups were not asked for the target: look there by hand"));
         groups.truncate(MOST_GROUPS);
     }
-    let asking = groups.into_iter().map(|group| async {
+    found.fronts = groups.iter().filter(|(_, fronts)| !fronts.is_empty()).cloned().collect();
+    let asking = groups.into_iter().map(|(group, _)| async {
         let targets = targets(run, seen, &group).await;
         (group, targets)
     });
@@ -89,12 +92,13 @@ pub(crate) async fn look(run: &Run<'_>, seen: &Seen, among: Option<BTreeSet<Stri
     Ok(found)
 }
 
-/// The ARNs of the target groups that could hold the target: of its VPCs, by instance or by address.
+/// The ARNs of the target groups that could hold the target (of its VPCs, by instance or by address), each with those of the
+/// load balancers in front of it.
 ///
 /// Addresses are compared within a VPC alone, since two VPCs may use the same ones.
-async fn groups(run: &Run<'_>, seen: &Seen, among: Option<BTreeSet<String>>) -> Result<Vec<String>, AwsError> {
+async fn groups(run: &Run<'_>, seen: &Seen, among: Option<BTreeSet<String>>) -> Result<Vec<(String, Vec<String>)>, AwsError> {
     if let Some(known) = among {
-        return Ok(known.into_iter().collect());
+        return Ok(known.into_iter().map(|group| (group, Vec::new())).collect());
     }
     let pages = run.clients.elbv2.describe_target_groups().into_paginator().items().send();
     let groups: Vec<TargetGroup> =
@@ -106,7 +110,8 @@ async fn groups(run: &Run<'_>, seen: &Seen, among: Option<BTreeSet<String>>) -> 
         let of_kind = matches!(group.target_type(), Some(TargetTypeEnum::Instance | TargetTypeEnum::Ip));
         of_kind && group.vpc_id().is_some_and(|vpc| vpcs.contains(vpc))
     };
-    Ok(groups.iter().filter(near).filter_map(|group| group.target_group_arn().map(str::to_owned)).collect())
+    let with_fronts = |group: &TargetGroup| Some((group.target_group_arn()?.to_owned(), group.load_balancer_arns().to_vec()));
+    Ok(groups.iter().filter(near).filter_map(with_fronts).collect())
 }
 
 /// The target's registrations in one group. All of its targets are listed: of a target that is asked for by its id alone only

@@ -1,6 +1,6 @@
 //! The verdict: what the read-back says, measure by measure, and what remains.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handler::AwsError;
 use incident::Fault;
@@ -12,6 +12,7 @@ use incident::text::bounded;
 use crate::act::Made;
 use crate::balancers::Left;
 use crate::decide::{Mapping, Seen, can_leave, has_left, is_saved};
+use crate::registered::Registered;
 use crate::{Error, PATIENCE, Run};
 
 /// The most target groups and balancers that are listed one by one: a payload has 256 KiB, and everything else of the case
@@ -39,7 +40,12 @@ pub(crate) fn verdict(run: &Run<'_>, now: &Seen, made: &Made, left: &Left) -> Re
     reasons.extend(measures.iter().filter(|it| is_wanting(it)).map(sentence));
     reasons.dedup();
     reasons.truncate(MOST_SAID);
-    let risks = risks(now.spot, &measures);
+    let mut risks = risks(now.spot, &measures);
+    // Where it still serves, nothing of it was to end.
+    if !run.withheld {
+        risks.extend(flows(&left.before));
+    }
+    risks.truncate(MOST_SAID);
     let read_back_at = (status != ProtectionStatus::Unknown).then(handler::now);
     Ok(Protection { status, measures, read_back_at, reasons, risks, failure: None })
 }
@@ -214,9 +220,40 @@ fn risks(spot: bool, measures: &[MeasureOutcome]) -> Vec<Risk> {
             }
             _ => (RiskKind::Unprotected, "the volume may be deleted with the instance: keep it by hand"),
         };
+        // Without a subject nobody looked: then the reason is what a person goes by.
+        let unseen = it.subject.is_empty() && !it.reason.is_empty();
+        let advice =
+            if unseen { format!("not every load balancer was looked at ({}): {advice}", it.reason) } else { advice.to_owned() };
         Risk::new(kind, it.subject.as_str(), advice)
     });
     all.extend(rest);
-    all.truncate(MOST_SAID);
     all
 }
+
+/// The load balancers that the target was behind, each once: what came through one may go on [facts 3, 21].
+fn flows(before: &Registered) -> Vec<Risk> {
+    let groups: BTreeSet<&str> = before.targets.iter().map(|it| it.target_group.as_str()).collect();
+    let fronts: BTreeMap<&str, &str> = groups
+        .into_iter()
+        .flat_map(|group| before.fronts.get(group).into_iter().flatten().map(move |front| (front.as_str(), group)))
+        .collect();
+    let balancers = fronts.into_iter().map(|(front, group)| {
+        // Connections through these are tracked whatever the groups say; the others' are the balancer's own.
+        let advice = if ["/net/", "/gwy/"].iter().any(|kind| front.contains(kind)) {
+            format!(
+                "connections that came through it stay tracked and may go on: look at its flow logs; connection termination on \
+                 deregistration, an attribute of {}, ends them",
+                bounded(group, 150)
+            )
+        } else {
+            DRAINING.to_owned()
+        };
+        Risk::new(RiskKind::BalancerFlows, bounded(front, 300), advice)
+    });
+    let classic = before.classic.iter().map(|name| Risk::new(RiskKind::BalancerFlows, bounded(name, 300), DRAINING));
+    balancers.chain(classic).collect()
+}
+
+/// What is known of requests on their way through an Application or classic load balancer.
+const DRAINING: &str = "requests that were under way when the target left it may go on until the draining time is over, unless the cut \
+                        ended them: look at its access log";

@@ -176,9 +176,26 @@ fn risks(seen: &Seen, cut: &Cut, memory: &MemoryPlan, counted: Counted) -> Vec<R
         RiskKind::VpcResolver,
         "security groups do not filter the VPC's resolver: watch the resolver's query log or use the DNS firewall",
     );
+    if !target.interfaces.is_empty() {
+        add(
+            RiskKind::AutomaticallyTrackedFlows,
+            "nobody has looked yet through which gateways, endpoints and load balancers its flows stay tracked whatever the groups say: \
+             see its routes",
+        );
+    }
     if target.profile.is_some() {
         add(RiskKind::RoleCredentials, "the role's credentials stay valid, also those already taken: revoke its sessions");
-        add(RiskKind::InstanceMetadata, "instance metadata still hands out the role's credentials");
+    }
+    if target.metadata.as_ref().is_none_or(|metadata| metadata.enabled) {
+        // A role can be given to it at any time, and what it was started with may hold secrets.
+        add(
+            RiskKind::InstanceMetadata,
+            if target.profile.is_some() {
+                "instance metadata still hands out the role's credentials"
+            } else {
+                "instance metadata still answers: no group filters it, and its user data may hold secrets"
+            },
+        );
     }
     if matches!(target.state, TargetState::Running | TargetState::Pending) {
         match memory {

@@ -7,6 +7,7 @@
     reason = "a test panics where what it needs is not there"
 )]
 
+mod around;
 mod collection;
 mod containing;
 mod operator;

@@ -26,6 +26,12 @@ pub(crate) struct Nic {
     pub(crate) vpc: String,
     pub(crate) groups: Vec<String>,
     pub(crate) requester_managed: bool,
+    /// The service that operates it; empty where none does.
+    pub(crate) operator: String,
+    /// Its subnet.
+    pub(crate) subnet: String,
+    /// The trunk that it is a branch of: it is attached to no instance.
+    pub(crate) branch_of: Option<String>,
     /// The timeouts for TCP connections, UDP streams and UDP, once they were set.
     pub(crate) tracking: Option<[String; 3]>,
 }
@@ -44,6 +50,9 @@ pub(crate) struct Account {
     pub(crate) nics: BTreeMap<String, Nic>,
     pub(crate) groups: BTreeMap<String, Group>,
     made: usize,
+    /// The route tables and the endpoints, as items of EC2's answers.
+    pub(crate) tables: Vec<String>,
+    pub(crate) endpoints: Vec<String>,
     pub(crate) metadata_off: bool,
     /// How many more looks find the change of instance metadata still under way.
     pub(crate) metadata_pending: usize,
@@ -75,6 +84,9 @@ impl Cloud {
             "DescribeInstances",
             "ModifyInstanceMetadataOptions",
             "DescribeVpcs",
+            "DescribeRouteTables",
+            "DescribeVpcEndpoints",
+            "DescribeTrunkInterfaceAssociations",
         ] {
             let account = Arc::clone(&account);
             aws = aws.on_fn(&format!("ec2:{action}"), move |call| account.lock().unwrap().answer(call));
@@ -82,9 +94,14 @@ impl Cloud {
         aws.put_object(&format!("cases/{CASE}/before.json"), "{}");
         {
             let mut account = account.lock().unwrap();
+            let main = "<associationSet><item><main>true</main></item></associationSet>";
+            account.tables = [VPC, VPC2]
+                .map(|vpc| format!("<item><routeTableId>rtb</routeTableId><vpcId>{vpc}</vpcId>{main}</item>"))
+                .to_vec();
             for (id, vpc, groups) in nics {
                 let groups = groups.iter().map(ToString::to_string).collect();
-                account.nics.insert((*id).to_owned(), Nic { vpc: (*vpc).to_owned(), groups, ..Nic::default() });
+                let (vpc, subnet) = ((*vpc).to_owned(), vpc.replace("vpc", "subnet"));
+                account.nics.insert((*id).to_owned(), Nic { vpc, groups, subnet, ..Nic::default() });
             }
         }
         let clients = clients(&aws);
@@ -302,6 +319,19 @@ impl Account {
                 let vpcs: String = [VPC, VPC2].iter().map(vpc).collect();
                 Answer::xml(format!("<DescribeVpcsResponse><vpcSet>{vpcs}</vpcSet></DescribeVpcsResponse>"))
             }
+            "DescribeRouteTables" => {
+                let tables = self.tables.concat();
+                Answer::xml(format!(
+                    "<DescribeRouteTablesResponse><routeTableSet>{tables}</routeTableSet></DescribeRouteTablesResponse>"
+                ))
+            }
+            "DescribeVpcEndpoints" => {
+                let endpoints = self.endpoints.concat();
+                Answer::xml(format!(
+                    "<DescribeVpcEndpointsResponse><vpcEndpointSet>{endpoints}</vpcEndpointSet></DescribeVpcEndpointsResponse>"
+                ))
+            }
+            "DescribeTrunkInterfaceAssociations" => self.describe_branches(call),
             "CreateTags" => {
                 let group = self.groups.get_mut(call.param("ResourceId.1").unwrap()).unwrap();
                 group.tags.insert(call.param("Tag.1.Key").unwrap().to_owned(), call.param("Tag.1.Value").unwrap().to_owned());
@@ -311,21 +341,55 @@ impl Account {
         }
     }
 
+    fn describe_branches(&self, call: &Call) -> Answer {
+        assert_eq!(call.param("Filter.1.Name"), Some("trunk-interface-association.trunk-interface-id"));
+        let trunks = call.list("Filter.1.Value");
+        let item = |(id, nic): (&String, &Nic)| {
+            let trunk = nic.branch_of.as_deref().filter(|trunk| trunks.contains(trunk))?;
+            Some(format!("<item><branchInterfaceId>{id}</branchInterfaceId><trunkInterfaceId>{trunk}</trunkInterfaceId></item>"))
+        };
+        let items: String = self.nics.iter().filter_map(item).collect();
+        Answer::xml(format!(
+            "<DescribeTrunkInterfaceAssociationsResponse><interfaceAssociationSet>{items}</interfaceAssociationSet>\
+             </DescribeTrunkInterfaceAssociationsResponse>"
+        ))
+    }
+
+    fn kind(&self, id: &str, nic: &Nic) -> &'static str {
+        let is_trunk = self.nics.values().any(|other| other.branch_of.as_deref() == Some(id));
+        match nic.branch_of {
+            Some(_) => "branch",
+            None if is_trunk => "trunk",
+            None => "interface",
+        }
+    }
+
     fn describe_nics(&self, call: &Call) -> Answer {
-        let wanted = (call.param("Filter.1.Name") == Some("group-id")).then(|| call.list("Filter.1.Value"));
-        let passes = |nic: &Nic| wanted.as_ref().is_none_or(|ids| nic.groups.iter().any(|id| ids.contains(&id.as_str())));
+        let (name, values) = (call.param("Filter.1.Name").unwrap_or_default(), call.list("Filter.1.Value"));
+        let passes = |id: &str, nic: &Nic| match name {
+            "group-id" => nic.groups.iter().any(|id| values.contains(&id.as_str())),
+            "network-interface-id" => values.contains(&id),
+            "attachment.instance-id" => nic.branch_of.is_none(),
+            other => panic!("teach the account the filter {other}"),
+        };
         let item = |(id, nic): (&String, &Nic)| {
             let groups: String = nic.groups.iter().map(|id| format!("<item><groupId>{id}</groupId></item>")).collect();
             format!(
-                "<item><networkInterfaceId>{id}</networkInterfaceId><vpcId>{}</vpcId><requesterManaged>{}</requesterManaged>\
+                "<item><networkInterfaceId>{id}</networkInterfaceId><vpcId>{}</vpcId><subnetId>{}</subnetId>\
+                 <requesterManaged>{}</requesterManaged><interfaceType>{}</interfaceType>\
+                 <operator><managed>{}</managed><principal>{}</principal></operator>\
                  <attachment><instanceId>i-0123456789abcdef0</instanceId></attachment>\
                  <groupSet>{groups}</groupSet>{}</item>",
                 nic.vpc,
+                nic.subnet,
                 nic.requester_managed,
+                self.kind(id, nic),
+                !nic.operator.is_empty(),
+                nic.operator,
                 tracked(nic)
             )
         };
-        let items: String = self.nics.iter().filter(|(_, nic)| passes(nic)).map(item).collect();
+        let items: String = self.nics.iter().filter(|(id, nic)| passes(id, nic)).map(item).collect();
         Answer::xml(format!(
             "<DescribeNetworkInterfacesResponse><networkInterfaceSet>{items}</networkInterfaceSet></DescribeNetworkInterfacesResponse>"
         ))
@@ -448,7 +512,8 @@ impl Account {
         let Some(nic) = self.nics.get(&id).cloned() else {
             return Answer::ec2_error(400, "InvalidNetworkInterfaceID.NotFound", "no interface");
         };
-        assert!(!nic.requester_managed, "a requester-managed interface must be left alone");
+        assert!(!nic.requester_managed && nic.operator.is_empty(), "an interface that a service manages must be left alone");
+        assert!(nic.branch_of.is_none(), "a branch must be left alone");
         assert!(groups.iter().all(|group| self.groups[group].vpc == nic.vpc), "a group belongs to the VPC of its interface");
         if let [Some(tcp), Some(stream), Some(udp)] = timeouts {
             assert!(groups.is_empty(), "EC2 takes one attribute in a call");

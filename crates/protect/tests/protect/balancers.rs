@@ -64,6 +64,56 @@ async fn a_target_group_that_is_deleted_meanwhile_holds_nothing() {
 }
 
 #[tokio::test]
+async fn each_balancer_that_the_target_was_behind_is_named_and_what_came_through_it_may_go_on() {
+    let front = |kind: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/{kind}/front/1");
+    let cloud = Cloud::new();
+    {
+        let mut account = cloud.account();
+        account.groups[0].fronts = vec![front("net"), front("app")];
+        account.groups[1].fronts = vec![front("net")];
+        // The target is not in this one.
+        account.groups[2].fronts = vec![front("gwy")];
+    }
+    // The second attempt finds it out of all of them already, and says the same.
+    for retry in 0..2 {
+        let protection = cloud.protect(retry).await.unwrap();
+        let flows = protection.risks.iter().filter(|risk| risk.kind == RiskKind::BalancerFlows);
+        let flows: Vec<(&str, &str)> = flows.map(|risk| (risk.subject.as_str(), risk.advice.as_str())).collect();
+        let subjects: Vec<&str> = flows.iter().map(|(subject, _)| *subject).collect();
+        assert_eq!(subjects, [&front("app"), &front("net"), "old"], "attempt {retry}");
+        assert!(flows[0].1.contains("draining") && flows[2].1.contains("draining"), "{flows:?}");
+        assert!(flows[1].1.contains("stay tracked"), "{flows:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_balancer_that_could_not_be_looked_at_is_a_risk_that_says_so() {
+    for (action, said) in [
+        ("elasticloadbalancing:DescribeTargetGroups", "target groups could not be listed"),
+        ("elasticloadbalancing:DescribeLoadBalancers", "classic load balancers could not be listed"),
+    ] {
+        let cloud = Cloud::new();
+        cloud.aws.set(action, stub::Answer::query_error(403, "AccessDenied", "no"));
+        let protection = cloud.protect(0).await.unwrap();
+        let told = protection.risks.iter().find(|risk| risk.kind == RiskKind::LoadBalancer && risk.subject.is_empty());
+        assert!(
+            told.is_some_and(|risk| risk.advice.contains(said) && risk.advice.contains("not every")),
+            "{:?}",
+            protection.risks
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_still_serves_has_no_flows_to_end() {
+    let mut cloud = Cloud::new();
+    cloud.account().groups[0].fronts = vec!["arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/net/front/1".to_owned()];
+    cloud.plan["cut"] = json!({ "decision": "askFirst", "reasons": ["a tag"] });
+    let protection = cloud.protect(0).await.unwrap();
+    assert!(!protection.risks.iter().any(|risk| risk.kind == RiskKind::BalancerFlows), "{:?}", protection.risks);
+}
+
+#[tokio::test]
 async fn of_very_many_registrations_the_first_are_listed_and_all_are_saved_and_left() {
     let cloud = Cloud::new();
     let many = |n: u32| Group::new(&WEB.replace("web", &format!("g{n}")), "instance", &[(INSTANCE, 80)]);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use incident::protection::{MeasureOutcome, Protection};
+use incident::risk::RiskKind;
 use protect::{Clients, Error, Input, handle};
 use serde_json::{Value, json};
 use stub::{Answer, Call, Stub};
@@ -28,6 +29,8 @@ pub(crate) struct Group {
     pub(crate) kind: &'static str,
     pub(crate) vpc: &'static str,
     pub(crate) targets: Vec<(String, u16)>,
+    /// The load balancers in front of it.
+    pub(crate) fronts: Vec<String>,
     /// Deregistered, and still listed.
     pub(crate) draining: Vec<(String, u16)>,
 }
@@ -35,7 +38,7 @@ pub(crate) struct Group {
 impl Group {
     pub(crate) fn new(arn: &str, kind: &'static str, targets: &[(&str, u16)]) -> Self {
         let targets = targets.iter().map(|(id, port)| ((*id).to_owned(), *port)).collect();
-        Self { arn: arn.to_owned(), kind, vpc: VPC, targets, draining: Vec::new() }
+        Self { arn: arn.to_owned(), kind, vpc: VPC, targets, fronts: Vec::new(), draining: Vec::new() }
     }
 }
 
@@ -163,6 +166,11 @@ impl Cloud {
     }
 }
 
+/// What is still to be done: the risks but for what came through the balancers before.
+pub(crate) fn open(protection: &Protection) -> Vec<RiskKind> {
+    protection.risks.iter().map(|risk| risk.kind).filter(|kind| *kind != RiskKind::BalancerFlows).collect()
+}
+
 impl Account {
     pub(crate) fn answer(&mut self, call: &Call) -> Answer {
         match call.action.split_once(':').unwrap().1 {
@@ -198,8 +206,10 @@ impl Account {
             }
             "DescribeTargetGroups" => {
                 let group = |it: &Group| {
+                    let fronts: String = it.fronts.iter().map(|front| format!("<member>{front}</member>")).collect();
                     format!(
-                        "<member><TargetGroupArn>{}</TargetGroupArn><VpcId>{}</VpcId><TargetType>{}</TargetType></member>",
+                        "<member><TargetGroupArn>{}</TargetGroupArn><VpcId>{}</VpcId><TargetType>{}</TargetType>\
+                         <LoadBalancerArns>{fronts}</LoadBalancerArns></member>",
                         it.arn, it.vpc, it.kind
                     )
                 };
