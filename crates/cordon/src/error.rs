@@ -85,6 +85,16 @@ pub enum Error {
     /// A second response would only join the first.
     #[error("the case {0} is still open, and a second response would only join it: `cordon watch {0}`, or `cordon stop {0}`")]
     StillOpen(CaseId),
+    /// A release is no response to a finding.
+    #[error(
+        "{release} is a release, and no finding began it: give its target back again with `cordon release {case} --reason '…'`"
+    )]
+    IsRelease {
+        /// The release.
+        release: CaseId,
+        /// The case that it gave back.
+        case: CaseId,
+    },
     /// There is nothing to decide about yet.
     #[error(
         "the evidence of the case {0} is not sealed yet: nobody is asked before it is; `cordon watch {0}` says how far it is"
@@ -163,6 +173,7 @@ impl Error {
             Self::Event(_)
             | Self::NoKey
             | Self::NoCase(_)
+            | Self::IsRelease { .. }
             | Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Statement(_)

@@ -77,7 +77,7 @@ enum Command {
     List(List),
     /// What is known of a case: the target, what was done, what is missing, what to do.
     Show(Show),
-    /// Follow a case: how far each stage is, and how long it may still take.
+    /// Follow a case or a release: how far each stage is, and how long it may still take.
     Watch(Watch),
     /// Start the response to a case's finding once more, as a new case.
     Replay(Replay),

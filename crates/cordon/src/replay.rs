@@ -2,6 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
+use incident::release::ReleasePlan;
 use incident::{CaseId, case};
 use serde_json::Value;
 
@@ -14,6 +15,11 @@ use crate::{Arguments, Error, Replay, deployment, respond};
 pub(crate) async fn run(arguments: &Arguments, given: &Replay) -> Result<u8, Error> {
     let config = deployment::aws(arguments).await;
     let found = deployment::find(arguments, &config).await?;
+    // What a release was given says nothing to an incident, and to give something back again takes a reason of its own.
+    let release: Option<ReleasePlan> = Box::pin(Bucket::of(&config, &found).document(&given.case, case::RELEASE)).await?;
+    if let Some(release) = release {
+        return Err(Error::IsRelease { release: given.case.clone(), case: release.case_id });
+    }
     let input = Box::pin(input(&config, &found, &given.case)).await?;
     Box::pin(respond::start(arguments, &aws_sdk_sfn::Client::new(&config), &found.state_machine_arn, &input, given.wait)).await
 }

@@ -1,4 +1,4 @@
-//! `cordon watch`: how far a case is, until it is closed.
+//! `cordon watch`: how far a case, or a release, is, until it is closed.
 
 mod draw;
 mod estimate;
@@ -35,7 +35,7 @@ const PATIENCE: u32 = 90;
 /// The width of a terminal that does not say.
 const WIDTH: usize = 80;
 
-/// Follows a case to its end, or prints once how it stands.
+/// Follows a case or a release to its end, or prints once how it stands.
 pub(crate) async fn run(arguments: &Arguments, given: &Watch) -> Result<u8, Error> {
     let config = deployment::aws(arguments).await;
     let found = deployment::find(arguments, &config).await?;

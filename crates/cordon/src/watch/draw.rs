@@ -36,7 +36,8 @@ pub(super) fn lines(picture: &Picture, now: Timestamp, width: usize) -> Vec<Line
         (None, Some(_)) => format!(" for {}", age(now)),
         (_, None) => String::new(),
     };
-    let mut all = vec![Line::plain(format!("{}: {}{since}", picture.case_id, picture.status.words()))];
+    let release = picture.release_of.as_ref().map(|case| format!(", release of {case}")).unwrap_or_default();
+    let mut all = vec![Line::plain(format!("{}: {}{since}{release}", picture.case_id, picture.status.words()))];
     for stage in &picture.stages {
         let text = format!("  {:<16}  {:<15}  {}", stage.name, times(stage, picture.opened), stage.said);
         let (word, good) = state(stage.state);

@@ -8,7 +8,9 @@ use incident::manifest::{ClosingManifest, SealedSnapshot};
 use incident::permission::Answered;
 use incident::plan::Plan;
 use incident::progress::Progress;
+use incident::protection::Protection;
 use incident::record::{ChangeResult, Phase, Record};
+use incident::release::{ReleasePlan, ReleaseReport};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,6 +21,10 @@ pub(super) struct Facts {
     /// The names of the case's objects.
     pub(super) names: BTreeSet<String>,
     pub(super) plan: Option<Plan>,
+    /// What a release gives back; absent of a case.
+    pub(super) release: Option<ReleasePlan>,
+    /// How the release went, once it says so.
+    pub(super) report_of_release: Option<ReleaseReport>,
     /// By their names, which sort in the order in which the states were entered.
     pub(super) records: BTreeMap<String, Record>,
     pub(super) answers: BTreeMap<String, Answered>,
@@ -50,6 +56,7 @@ pub(super) struct Told {
     pub(super) complete: bool,
     pub(super) missing: Vec<Missing>,
     pub(super) containment: Option<Containment>,
+    pub(super) protection: Option<Protection>,
     pub(super) denial: Option<Denial>,
     pub(super) memory: Option<Capture>,
     pub(super) lockdown: Option<Lockdown>,

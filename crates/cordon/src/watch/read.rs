@@ -48,9 +48,12 @@ impl<'a> Reader<'a> {
         if facts.plan.is_none() && facts.names.contains(case::PLAN) {
             facts.plan = Box::pin(self.bucket.document(self.case_id, case::PLAN)).await?;
         }
+        if facts.release.is_none() && facts.names.contains(case::RELEASE) {
+            facts.release = Box::pin(self.bucket.document(self.case_id, case::RELEASE)).await?;
+        }
         Box::pin(self.entries(facts)).await?;
         Box::pin(self.documents(facts)).await?;
-        if facts.sealed.is_none() && facts.closing.is_none() {
+        if facts.sealed.is_none() && facts.closing.is_none() && facts.release.is_none() {
             self.progress(Stage::Memory, &mut facts.memory).await;
             self.progress(Stage::Snapshots, &mut facts.snapshots).await;
         }
@@ -101,8 +104,12 @@ impl<'a> Reader<'a> {
         }
         let signed = facts.names.contains(case::CLOSING_SIGNATURE) || facts.ended.is_some();
         if facts.closing.is_none() && signed && facts.names.contains(case::CLOSING_MANIFEST) {
-            let report = Box::pin(self.bucket.document(self.case_id, case::REPORT)).await?;
-            facts.report = report.unwrap_or_default();
+            if facts.release.is_some() {
+                facts.report_of_release = Box::pin(self.bucket.document(self.case_id, case::RELEASED)).await?;
+            } else {
+                let report = Box::pin(self.bucket.document(self.case_id, case::REPORT)).await?;
+                facts.report = report.unwrap_or_default();
+            }
             facts.closing = Box::pin(self.bucket.document(self.case_id, case::CLOSING_MANIFEST)).await?;
         }
         Ok(())
@@ -133,19 +140,19 @@ pub(crate) fn is_over(status: &ExecutionStatus) -> bool {
     !matches!(status, ExecutionStatus::Running | ExecutionStatus::PendingRedrive)
 }
 
-/// As much of the plan and of the closing manifest as says whose case it is.
+/// As much of the plan, of a release's plan and of the closing manifest as says whose case it is.
 #[derive(Deserialize)]
 struct Owned {
     execution: ExecutionArn,
 }
 
-/// The execution of a case: from its plan; where triage broke before there was one, from the closing manifest, or from the
-/// claim on the target.
+/// The execution of a case or of a release: from its plan; where triage broke before there was one, from the closing manifest, or
+/// from the claim on the target.
 ///
 /// INVARIANT: it is the case's own, whatever the documents say: the case's id is made from its ARN.
 pub(crate) async fn execution(bucket: &Bucket, case_id: &CaseId) -> Result<Option<ExecutionArn>, Error> {
     let own = |execution: &ExecutionArn| CaseId::new(&case_id.instance(), execution) == *case_id;
-    for name in [case::PLAN, case::CLOSING_MANIFEST] {
+    for name in [case::PLAN, case::RELEASE, case::CLOSING_MANIFEST] {
         let bytes = Box::pin(bucket.get(&case::key(case_id, name))).await?;
         let owned = bytes.and_then(|bytes| serde_json::from_slice::<Owned>(&bytes).ok());
         if let Some(execution) = owned.map(|owned| owned.execution).filter(own) {

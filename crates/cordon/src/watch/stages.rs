@@ -5,6 +5,7 @@
 mod end;
 mod first;
 mod preserve;
+mod release;
 
 use incident::CaseId;
 use incident::text::harmless;
@@ -20,6 +21,8 @@ use crate::list::Status;
 pub(super) struct Picture {
     schema: &'static str,
     pub(super) case_id: CaseId,
+    /// The case that is given back; null unless this is a release.
+    pub(super) release_of: Option<CaseId>,
     /// `open`, `closedAsPlanned`, `closedNotAsPlanned`, or `broken`: its execution has ended and did not close it.
     pub(super) status: Status,
     /// When triage began.
@@ -34,8 +37,8 @@ pub(super) struct Picture {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Stage {
-    /// `triage`, `isolate`, `deny credentials`, `snapshot`, `memory`, `lock-down`, `snapshots`, `seal`, `permission`,
-    /// `terminate` or `close`.
+    /// `triage`, `isolate`, `protect`, `deny credentials`, `snapshot`, `memory`, `lock-down`, `snapshots`, `seal`, `permission`,
+    /// `terminate` or `close`; of a release `check`, `credentials`, `give back` or `close`.
     pub(super) name: &'static str,
     pub(super) state: State,
     pub(super) began: Option<Timestamp>,
@@ -99,12 +102,33 @@ pub(super) struct Question {
 /// How the case stands.
 pub(super) fn picture(case_id: &CaseId, facts: &Facts) -> Picture {
     let closing = facts.closing.as_ref().filter(|_| facts.closed());
+    let mut stages = match &facts.release {
+        Some(release) => release::stages(facts, release),
+        None => incident(case_id, facts),
+    };
+    for stage in &mut stages {
+        stage.said = harmless(&stage.said, 400);
+    }
+    Picture {
+        schema: "cordon.watch.v1",
+        case_id: case_id.clone(),
+        release_of: facts.release.as_ref().map(|release| release.case_id.clone()),
+        status: Status::of(closing.map(|closing| closing.as_planned), facts.ended.is_none()),
+        opened: facts.plan.as_ref().map(|plan| plan.opened).or(facts.release.as_ref().map(|release| release.opened)),
+        closed: closing.map(|closing| closing.closed_at),
+        stages,
+    }
+}
+
+/// The stages of an incident.
+fn incident(case_id: &CaseId, facts: &Facts) -> Vec<Stage> {
     let (permission, permitted) = end::permission(case_id, facts);
     let terminate = end::terminate(facts, permitted);
     let close = end::close(facts, &terminate);
-    let mut stages = vec![
+    vec![
         first::triage(facts),
         first::isolate(facts),
+        first::protect(facts),
         first::deny_credentials(facts),
         first::snapshot(facts),
         preserve::memory(facts),
@@ -114,18 +138,7 @@ pub(super) fn picture(case_id: &CaseId, facts: &Facts) -> Picture {
         permission,
         terminate,
         close,
-    ];
-    for stage in &mut stages {
-        stage.said = harmless(&stage.said, 400);
-    }
-    Picture {
-        schema: "cordon.watch.v1",
-        case_id: case_id.clone(),
-        status: Status::of(closing.map(|closing| closing.as_planned), facts.ended.is_none()),
-        opened: facts.plan.as_ref().map(|plan| plan.opened),
-        closed: closing.map(|closing| closing.closed_at),
-        stages,
-    }
+    ]
 }
 
 impl Stage {

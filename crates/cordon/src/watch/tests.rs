@@ -60,6 +60,7 @@ impl Case {
     fn contained(self) -> Self {
         let denied = json!({"status": "denied", "scope": "allButSystemsManager", "reasons": []});
         self.record("Isolate", "03:30:02", "03:30:09", &json!([]), &json!({"status": "contained", "reasons": []}))
+            .record("Protect", "03:30:02", "03:30:04", &json!([]), &json!({"status": "protected", "reasons": []}))
             .record("DenyCredentials", "03:30:02", "03:30:05", &json!([]), &denied)
             .record("Snapshot", "03:30:02", "03:30:06", &change("ec2:CreateSnapshots", &done()), &json!({"reused": 0}))
     }
@@ -168,6 +169,7 @@ fn a_case_under_way_is_drawn_with_bars_and_estimates() {
 i-0abc1234def567890-0123456789ab: open for 3 min 0 s
   done      triage            +0:00            UnauthorizedAccess:EC2/TorClien…
   done      isolate           +0:02-0:09       contained
+  done      protect           +0:02-0:04       protected from being ended by o…
   done      deny credentials  +0:02-0:05       denied but for Systems Manager'…
   done      snapshot          +0:02-0:06       taken and locked
   running   memory            +0:11            running
@@ -225,6 +227,7 @@ fn a_closed_case_is_drawn_with_how_it_ended() {
 i-0abc1234def567890-0123456789ab: closed as planned after 30 min 30 s
   done      triage            +0:00            UnauthorizedAccess:EC2/TorClient, severity 8
   done      isolate           +0:02-0:09       contained
+  done      protect           +0:02-0:04       protected from being ended by others
   done      deny credentials  +0:02-0:05       denied
   done      snapshot          +0:02-0:06       taken and locked
   done      memory            +0:11-12:00      captured
@@ -248,6 +251,7 @@ fn in_a_pipe_each_change_is_one_line() {
         "\
 done      triage            +0:00      UnauthorizedAccess:EC2/TorClient, severity 8
 done      isolate           +0:09      contained
+done      protect           +0:04      protected from being ended by others
 done      deny credentials  +0:05      denied
 done      snapshot          +0:06      taken and locked
 done      memory            +12:00     captured
@@ -322,7 +326,34 @@ fn the_first_seconds_say_what_was_done_and_what_broke() {
     let partly = json!({"status": "partlyContained", "reasons": ["eni-1 is open", "eni-2 is open"]});
     let isolating = || Case::opened().record("Isolate", "03:30:02", "03:30:09", &json!([]), &partly);
     let isolate = || Case::opened().record("Isolate", "03:30:02", "03:30:02", &intent("a"), &Value::Null);
+    let wanting = json!({"status": "partlyProtected", "reasons": ["it is Standby there"]});
+    let protecting = || Case::opened().record("Protect", "03:30:02", "03:30:05", &json!([]), &wanting);
     check(vec![
+        ("opened", Case::opened(), "protect", State::Running, ""),
+        (
+            "may be tried again",
+            protecting(),
+            "protect",
+            State::Running,
+            "only PARTLY protected from being ended by others: it is Standby there",
+        ),
+        (
+            "is not tried again",
+            protecting().looked("snapshots", "03:31:00", 0, None, "pending"),
+            "protect",
+            State::Failed,
+            "only PARTLY protected from being ended by others: it is Standby there",
+        ),
+        (
+            "the report knows better",
+            protecting()
+                .closed(&["x"])
+                .reported(json!({"protection": {"status": "protected", "measures": [], "readBackAt": null,
+                "reasons": [], "risks": [], "failure": null}})),
+            "protect",
+            State::Done,
+            "protected from being ended by others",
+        ),
         ("nothing yet", Case::default(), "triage", State::Running, ""),
         ("no plan", Case::default().ended("FAILED"), "triage", State::Failed, "no plan was made"),
         ("no plan", Case::default().ended("FAILED"), "permission", State::LeftOut, "there is no plan"),
@@ -511,4 +542,84 @@ fn a_manifest_without_its_signature_closes_nothing_while_the_execution_runs() {
     case.0.names.remove(case::CLOSING_SIGNATURE);
     assert!(!case.0.closed(), "it is being written");
     assert!(case.ended("SUCCEEDED").0.closed(), "nothing comes any more");
+}
+
+/// A release that was begun at 03:30.
+fn release(credentials: bool) -> Case {
+    let target = serde_json::to_value(Case::opened().0.plan.unwrap().target).unwrap();
+    let plan = json!({"schema": "cordon.release.v1", "releaseId": CASE, "execution": EXECUTION, "opened": "2026-11-24T03:30:00Z",
+        "caseId": CASE.replace("89ab", "8900"), "restoredFrom": CASE.replace("89ab", "8900"), "reason": "a false alarm", "target": target,
+        "restore": [{"what": "terminationProtection", "to": false}],
+        "notRestorable": [{"what": "connections", "reason": "they do not come back"}], "credentials": credentials,
+        "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"}});
+    Case(Facts { release: Some(serde_json::from_value(plan).unwrap()), ..Facts::default() })
+}
+
+fn lifted(case: Case) -> Case {
+    let note = json!({"status": "lifted", "scope": "all", "reasons": []});
+    case.record("AllowCredentials", "03:30:02", "03:30:04", &json!([]), &note)
+}
+
+fn given_back(case: Case, status: &str, reasons: &[&str]) -> Case {
+    case.record("Restore", "03:30:05", "03:30:12", &json!([]), &json!({"status": status, "items": [], "reasons": reasons}))
+}
+
+#[test]
+fn a_release_has_stages_of_its_own() {
+    assert_eq!(
+        given_back(lifted(release(true)), "released", &[]).closed(&[]).drawn("09:00:00", 160),
+        "\
+i-0abc1234def567890-0123456789ab: closed as planned after 30 min 30 s, release of i-0abc1234def567890-012345678900
+  done      check             +0:00            1 things to give back, and 1 that cannot be given back, as before i-0abc1234def567890-012345678900
+  done      credentials       +0:02-0:04       no longer denied
+  done      give back         +0:05-0:12       released: everything was read back as it was before the case
+  done      close             +30:30           as planned
+"
+    );
+    let reported = |case: Case, status: &str| {
+        let report = json!({"schema": "cordon.released.v1", "releaseId": CASE, "denial": null, "failure": null,
+            "released": {"status": status, "items": [], "readBackAt": null, "reasons": ["a new case"], "failure": null}});
+        Case(Facts { report_of_release: Some(serde_json::from_value(report).unwrap()), ..case.0 })
+    };
+    check(vec![
+        ("just begun", release(true), "credentials", State::Running, ""),
+        ("just begun", release(true), "give back", State::Waiting, ""),
+        ("nothing was denied", release(false), "credentials", State::LeftOut, "they were not denied"),
+        (
+            "may be tried again",
+            given_back(release(true), "partlyReleased", &["a"]),
+            "give back",
+            State::Running,
+            "only PARTLY released: a",
+        ),
+        (
+            "nobody said how",
+            given_back(release(true), "released", &[]),
+            "credentials",
+            State::Failed,
+            "no record says how it went",
+        ),
+        (
+            "is not tried again",
+            given_back(lifted(release(true)), "partlyReleased", &["a"]).closed(&["x"]),
+            "give back",
+            State::Failed,
+            "only PARTLY released: a",
+        ),
+        (
+            "the report knows better",
+            reported(lifted(release(true)).closed(&["x"]), "superseded"),
+            "give back",
+            State::Failed,
+            "STOPPED: a new finding claimed the target, and its case contains it again: a new case",
+        ),
+        (
+            "given back",
+            given_back(lifted(release(true)), "released", &[]).ended("SUCCEEDED"),
+            "give back",
+            State::Done,
+            "released: everything was read back as it was before the case",
+        ),
+        ("broke", release(true).ended("FAILED"), "give back", State::Failed, "no record says how it went"),
+    ]);
 }

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 const INSTANCE: &str = "i-0abc1234def567890";
 const EXECUTION: &str = "arn:aws:states:eu-central-1:111122223333:execution:cordon-incident:one";
 
+/// The case that a release gives back.
+const RELEASED: &str = "i-0abc1234def567890-00000000000a";
+
 fn id() -> CaseId {
     CaseId::new(&InstanceId::parse(INSTANCE).unwrap(), &ExecutionArn::parse(EXECUTION).unwrap())
 }
@@ -31,6 +34,13 @@ fn plan() -> Value {
         "snapshotLock": {"mode": "governance", "days": 30}, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"},
         "disposition": {"decision": "quarantine", "reason": "the policy says so"},
         "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T07:30:00Z"}, "earlierCase": null, "risks": []})
+}
+
+/// `release.json` of a release that this execution makes.
+fn release_plan() -> Value {
+    json!({"schema": "cordon.release.v1", "releaseId": id(), "execution": EXECUTION, "opened": "2026-11-24T03:30:00Z",
+        "caseId": RELEASED, "restoredFrom": RELEASED, "reason": "a false alarm", "target": plan()["target"], "restore": [],
+        "notRestorable": [], "credentials": true, "retention": {"mode": "governance", "until": "2027-11-24T03:30:00Z"}})
 }
 
 fn record(state: &str, note: &Value) -> (String, Value) {

@@ -4,7 +4,7 @@ use incident::case;
 use serde_json::{Value, json};
 
 use crate::aws::{Account, Aws, STARTED};
-use crate::{EXECUTION, INSTANCE, closing, id, out, plan, said};
+use crate::{EXECUTION, INSTANCE, RELEASED, closing, id, out, plan, release_plan, said};
 
 fn closes(account: &mut Account) {
     account.put(case::CLOSING_MANIFEST, &closing(&["Execution failed with Stopped: ABORTED: why\u{1b}[2J"]));
@@ -140,4 +140,14 @@ fn a_case_that_runs_or_that_is_not_there_is_not_replayed() {
         assert!(output.status.code() == Some(1) && said(&output).contains(expected), "{expected}: {}", said(&output));
         assert_eq!(calls(&aws), [], "{expected}");
     }
+}
+
+#[test]
+fn a_release_is_not_replayed_and_it_is_said_how_to_give_back_again() {
+    let aws = closed();
+    aws.put(case::RELEASE, &release_plan());
+    let output = aws.cordon(&["replay", id().as_str()]);
+    let expected = format!("cordon release {RELEASED} --reason");
+    assert!(output.status.code() == Some(64) && said(&output).contains(&expected), "{}", said(&output));
+    assert_eq!(calls(&aws), [], "nothing is started");
 }

@@ -5,7 +5,7 @@ use incident::progress::Stage;
 use serde_json::{Value, json};
 
 use crate::aws::{Account, Aws};
-use crate::{closing, id, out, plan, record, said};
+use crate::{closing, id, out, plan, record, release_plan, said};
 
 /// A case that has just been opened.
 fn opened() -> Aws {
@@ -93,7 +93,7 @@ fn once_prints_the_picture_and_ends() {
     assert!(text.starts_with(&format!("{}: open for ", id())), "{text}");
     assert!(text.contains("  done      isolate           +0:02-0:09       contained\n"), "{text}");
     assert!(text.contains("            [####----------------]  20%"), "{text}");
-    assert_eq!(text.lines().count(), 1 + 11 + 1, "a line for each stage, and one for the bar: {text}");
+    assert_eq!(text.lines().count(), 1 + 12 + 1, "a line for each stage, and one for the bar: {text}");
 }
 
 #[test]
@@ -133,4 +133,29 @@ fn no_case_and_a_first_look_that_fails_are_told_at_once() {
     aws.with(|account| account.failing = 1);
     let output = aws.cordon(&["watch", id().as_str()]);
     assert!(output.status.code() == Some(1) && said(&output).contains("s3:ListObjectsV2 failed"), "{}", said(&output));
+}
+
+#[test]
+fn a_release_is_followed_by_its_own_id_to_its_own_end() {
+    let aws = Aws::new();
+    aws.put(case::RELEASE, &release_plan());
+    aws.then(|_| {});
+    aws.then(|account| {
+        let (name, record) = record("AllowCredentials", &json!({"status": "lifted", "scope": "all", "reasons": []}));
+        account.put(&name, &record);
+    });
+    aws.then(|account| {
+        let (name, record) = record("Restore", &json!({"status": "released", "items": [], "reasons": []}));
+        account.put(&name, &record);
+    });
+    aws.then(|account| closed(account, &[]));
+    let output = aws.cordon(&["watch", id().as_str()]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let text = out(&output);
+    for stage in
+        ["done      credentials       +0:09      no longer denied", "done      give back         +0:09      released: everything"]
+    {
+        assert!(text.contains(stage), "`{stage}` must stand there: {text}");
+    }
+    assert!(!text.contains("triage") && text.ends_with("as planned\n"), "{text}");
 }

@@ -165,7 +165,8 @@ pub(super) fn terminate(facts: &Facts, permitted: Permitted) -> Stage {
     Stage::of(NAME, &trail, went.map(|(good, said, _)| (good, said)), behind)
 }
 
-pub(super) fn close(facts: &Facts, terminate: &Stage) -> Stage {
+/// The close, which begins when the stage before it is `last`.
+pub(super) fn close(facts: &Facts, last: &Stage) -> Stage {
     const NAME: &str = "close";
     match (facts.closing.as_ref().filter(|_| facts.closed()), &facts.ended) {
         (Some(closing), _) => {
@@ -177,7 +178,9 @@ pub(super) fn close(facts: &Facts, terminate: &Stage) -> Stage {
         (None, Some(how)) => {
             Stage::new(NAME, State::Running, format!("the execution has ended ({how}): the last word closes the case"))
         }
-        (None, None) if facts.sealed.is_some() && terminate.is_over() => Stage::new(NAME, State::Running, ""),
+        (None, None) if (facts.sealed.is_some() || facts.release.is_some()) && last.is_over() => {
+            Stage::new(NAME, State::Running, "")
+        }
         (None, None) => Stage::new(NAME, State::Waiting, ""),
     }
 }

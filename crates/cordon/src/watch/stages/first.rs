@@ -1,7 +1,8 @@
-//! The first seconds: triage, the cut, the credentials, and the point in time of the snapshots.
+//! The first seconds: triage, the cut, what keeps the target alive, the credentials, and the point in time of the snapshots.
 
 use incident::evidence::{ContainmentStatus, Denial, DenialStatus};
 use incident::plan::{Cut, DenialPlan};
+use incident::protection::ProtectionStatus;
 use serde::Deserialize as _;
 use serde_json::Value;
 
@@ -29,13 +30,30 @@ pub(super) fn isolate(facts: &Facts) -> Stage {
     let told = facts.told(|told| told.containment.as_ref());
     let went = told.map(|told| (told.status, reasons(told.reasons.iter().map(String::as_str)))).or_else(|| {
         let (record, status) = trail.noted("status")?;
-        let why = record.note.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        Some((ContainmentStatus::deserialize(status).ok()?, reasons(why)))
+        Some((ContainmentStatus::deserialize(status).ok()?, noted_reasons(&record.note)))
     });
     let good = |status| matches!(status, ContainmentStatus::Contained | ContainmentStatus::NothingToCut);
     let went = went.map(|(status, why)| (good(status), with(words::containment(status), if good(status) { "" } else { &why })));
     let stage = Stage::of(NAME, &trail, went, behind(facts));
     waits_for_triage(facts, stage)
+}
+
+pub(super) fn protect(facts: &Facts) -> Stage {
+    const NAME: &str = "protect";
+    let trail = facts.trail(&["Protect"]);
+    let told = facts.told(|told| told.protection.as_ref());
+    let went = told.map(|told| (told.status, reasons(told.reasons.iter().map(String::as_str)))).or_else(|| {
+        let (record, status) = trail.noted("status")?;
+        Some((ProtectionStatus::deserialize(status).ok()?, noted_reasons(&record.note)))
+    });
+    let good = |status| matches!(status, ProtectionStatus::Protected | ProtectionStatus::NothingToProtect);
+    let went = went.map(|(status, why)| (good(status), with(words::protection(status), if good(status) { "" } else { &why })));
+    waits_for_triage(facts, Stage::of(NAME, &trail, went, behind(facts)))
+}
+
+/// The reasons in a note.
+fn noted_reasons(note: &Value) -> String {
+    reasons(note.get("reasons").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str))
 }
 
 pub(super) fn deny_credentials(facts: &Facts) -> Stage {
@@ -62,7 +80,7 @@ pub(super) fn deny_credentials(facts: &Facts) -> Stage {
 }
 
 /// The newest word of the records.
-fn denial(trail: &Trail<'_>) -> Option<Denial> {
+pub(super) fn denial(trail: &Trail<'_>) -> Option<Denial> {
     let (record, status) = trail.noted("status")?;
     let field = |name: &str| record.note.get(name).cloned().unwrap_or_default();
     let denial = serde_json::json!({"status": status, "scope": field("scope"), "role": null, "readBackAt": null,
