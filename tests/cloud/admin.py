@@ -17,7 +17,7 @@ import ministack.app as app
 import ministack.services.sns as sns
 from ministack.core import responses
 
-from . import agents, calls, faults, people, sessions, snapshots, stepfunctions, targets
+from . import agents, calls, faults, people, sessions, snapshots, stepfunctions, targets, throttling
 from .patching import replace
 
 # The first account is the one of `cloud.json`; each further one is a world of its own.
@@ -58,6 +58,8 @@ class Admin:
                 return self._make_account(str(FIRST_ACCOUNT if body.get("first") else next(_numbers)))
             case "faults":
                 return faults.set_for(account, body["faults"])
+            case "buckets":
+                return throttling.enforce(account, body["enforced"], body.get("sizes"))
             case "calls":
                 return calls.of(account)
             case "notices":

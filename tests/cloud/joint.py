@@ -13,13 +13,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import ministack.app as app
 from ministack.core import iam_actions, iam_evaluator, responses, router
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import calls, faults, iam
+from . import calls, faults, iam, throttling
 from .patching import replace, require
 
 # Load balancers of both generations are one service here, as they share a host; moto tells them apart by the version of the API.
@@ -100,6 +100,9 @@ def _watched(service: str, handler: Any) -> Any:
             await asyncio.sleep(fault.seconds)
         if fault and fault.kind == "before":
             answer = faults.answer(service, headers, fault)
+        elif service == "ec2" and _throttled(action, body, query):
+            fault = _THROTTLED
+            answer = faults.answer(service, headers, fault)
         else:
             answer = await handler(method, path, headers, body, query)
             if fault and fault.kind == "after":
@@ -113,6 +116,14 @@ def _watched(service: str, handler: Any) -> Any:
         return answer
 
     return handle
+
+
+_THROTTLED = faults.Fault("", "throttled", throttling.CODE, throttling.STATUS, throttling.MESSAGE)
+
+
+def _throttled(action: str, body: bytes, query: dict[str, Any]) -> bool:
+    names = {*parse_qs(body.decode(errors="replace"), keep_blank_values=True), *query}
+    return throttling.refuses(responses.get_account_id(), responses.get_region(), action.removeprefix("ec2:"), names)
 
 
 def _from_guests(dispatch: Any, behind: Callable[[str, dict[str, Any]], Guest | None]) -> Any:

@@ -360,6 +360,9 @@ def _recorded(original: Any) -> Any:
     def execute(function: dict[str, Any], event: Any) -> Any:
         began = time.time()
         answer = original(function, event)
+        if isinstance(answer, dict) and answer.get("throttle"):
+            # More at once than is reserved. The engine would call this Lambda.Unknown.
+            answer["body"]["errorType"] = "Lambda.TooManyRequestsException"
         visit = event.get("visit", {}) if isinstance(event, dict) else {}
         config = function.get("config", {})
         failed = answer.get("body") if isinstance(answer, dict) and answer.get("error") else None
