@@ -1,4 +1,4 @@
-//! Carries decisions out: intent, groups, every convert, every cut, read back, and the door where a cut failed.
+//! Carries decisions out: intent, groups, each interface through the conversion group, read back, and the door where a cut failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use incident::{Fault, GroupId, InterfaceId, VpcId};
 use serde_json::{Value, json};
 
 use crate::around::Around;
-use crate::decide::{Decision, Group, GroupNeed, Keeper, Move, Need, Nic, Role, Rules, Scope, World, decide};
+use crate::decide::{Decision, Family, Group, GroupNeed, Keeper, Move, Need, Nic, Role, Rules, Scope, World, decide};
 use crate::groups::{Ensured, allow_all, ensure, retire, retirement};
 use crate::records::{Attempt, change, intended, moved, rules_json};
 use crate::verdict::status;
@@ -67,8 +67,19 @@ struct Round {
     attempts: Vec<Attempt>,
     /// What was tried for collection groups: a failure here costs the memory, not the containment.
     collecting: Vec<Attempt>,
-    /// The conversion groups that were used.
-    doors: BTreeSet<GroupId>,
+    /// The conversion groups that were used, by interface.
+    doors: BTreeMap<InterfaceId, GroupId>,
+}
+
+/// What became of one interface.
+#[derive(Debug)]
+struct Way {
+    /// The conversion group, where it was to go through one.
+    converting: Option<(GroupId, Attempt)>,
+    /// The collection group that did not take it.
+    refused: Option<Attempt>,
+    /// Where it ends.
+    ending: Attempt,
 }
 
 impl<'a> Run<'a> {
@@ -157,10 +168,25 @@ impl Run<'_> {
         attempts.extend(collecting);
         self.log(first, number, attempts);
         let now = look(&self.clients.ec2, self.plan).await;
-        if failed && now.is_err() {
-            self.close(doors.into_iter().map(|id| (id, allow_all())).collect()).await;
+        match &now {
+            Ok(now) => self.doubt(&doors, now),
+            Err(_) if failed => {
+                let used: BTreeSet<GroupId> = doors.into_values().collect();
+                self.close(used.into_iter().map(|id| (id, allow_all())).collect()).await;
+            }
+            Err(_) => {}
         }
         Ok(Some((now, failed)))
+    }
+
+    /// A conversion group that is not open any more was closed by another case, perhaps before an interface of ours came in:
+    /// then nothing became untracked in it.
+    fn doubt(&mut self, doors: &BTreeMap<InterfaceId, GroupId>, now: &World) {
+        let open = |group: &Group| {
+            !group.retired && Family::missing(&group.rules.ingress).is_empty() && Family::missing(&group.rules.egress).is_empty()
+        };
+        let shut = doors.iter().filter(|(_, door)| !now.group(door).is_some_and(open));
+        self.tracked.extend(shut.map(|(nic, _)| nic.clone()));
     }
 
     /// Whether an interface is in a collection group that is not exactly its path: no place to stay in.
@@ -220,7 +246,7 @@ impl Run<'_> {
         self.recording || (self.saved && self.is_planned(nic))
     }
 
-    /// Groups first, then every convert at once, then every cut at once.
+    /// Groups first; then every interface at once, each by itself.
     async fn carry_out(&mut self, decision: &Decision) -> Round {
         let ec2 = &self.clients.ec2;
         let maker = self.plan.case_id.as_str();
@@ -264,20 +290,26 @@ impl Run<'_> {
                 kept.map(|id| (m, id, Role::Collection)).or_else(|| Some((m, places.isolation.clone()?, Role::Isolation)))
             })
             .collect();
-        let converts: Vec<(&Move, GroupId)> =
-            cuts.iter().filter(|(m, _, _)| m.convert).filter_map(|(m, _, _)| Some((*m, of(m)?.conversion.clone()?))).collect();
-        round.doors.extend(converts.iter().map(|(_, door)| door.clone()));
-
-        let converting = converts.iter().map(|(m, door)| self.swap(&m.nic, door, Role::Conversion));
+        let ways = cuts.iter().map(|(moving, room, role)| {
+            let places = of(moving);
+            let door = places.and_then(|places| places.conversion.as_ref()).filter(|_| moving.convert);
+            self.lead(&moving.nic, door, room, *role, places.and_then(|places| places.isolation.as_ref()))
+        });
         let mut converted = BTreeSet::new();
-        for ((moving, _), attempt) in converts.iter().zip(future::join_all(converting).await) {
-            if attempt.error.is_none() {
-                converted.insert(moving.nic.id.clone());
+        for ((moving, _, _), way) in cuts.iter().zip(future::join_all(ways).await) {
+            let nic = &moving.nic.id;
+            if let Some((door, attempt)) = way.converting {
+                if attempt.error.is_none() {
+                    converted.insert(nic.clone());
+                }
+                round.doors.insert(nic.clone(), door);
+                round.attempts.push(attempt);
             }
-            round.attempts.push(attempt);
-        }
-        if self.cut(&cuts, &places, &mut round).await {
-            self.lose_path("an interface could not be moved into its collection group");
+            if let Some(attempt) = way.refused {
+                self.lose_path("an interface could not be moved into its collection group");
+                round.collecting.push(attempt);
+            }
+            round.attempts.push(way.ending);
         }
         // What wears nothing but the conversion group needs no converting; everything else should have been.
         let tracked = cuts.iter().filter(|(m, _, _)| !converted.contains(&m.nic.id) && (m.convert || !self.contain));
@@ -286,30 +318,29 @@ impl Run<'_> {
         round
     }
 
-    /// Moves every interface to where it ends, all at once. One that its collection group does not take goes to its isolation
-    /// group after all, so that the refusal costs no more than its memory. Whether there was such a one.
-    async fn cut(&self, cuts: &[(&Move, GroupId, Role)], places: &BTreeMap<VpcId, Places>, round: &mut Round) -> bool {
-        let cutting = cuts.iter().map(|(m, room, role)| self.swap(&m.nic, room, *role));
-        let (refused, taken): (Vec<_>, Vec<_>) = cuts
-            .iter()
-            .zip(future::join_all(cutting).await)
-            .partition(|((_, _, role), attempt)| *role == Role::Collection && attempt.error.is_some());
-        round.attempts.extend(taken.into_iter().map(|(_, attempt)| attempt));
-        let lost = !refused.is_empty();
-        for ((moving, _, _), attempt) in refused {
-            let Some(room) = places.get(&moving.nic.vpc).and_then(|places| places.isolation.clone()) else {
-                round.attempts.push(attempt);
-                continue;
-            };
-            round.collecting.push(attempt);
-            round.attempts.push(self.swap(&moving.nic, &room, Role::Isolation).await);
+    /// Leads one interface through the wide-open group to where it ends, without waiting for any other in between. One that its
+    /// collection group does not take goes to its isolation group after all, so that the refusal costs no more than its memory.
+    async fn lead(&self, nic: &Nic, door: Option<&GroupId>, room: &GroupId, role: Role, otherwise: Option<&GroupId>) -> Way {
+        let converting = match door {
+            Some(door) => Some((door.clone(), self.swap(nic, door, Role::Conversion).await)),
+            None => None,
+        };
+        let ending = self.swap(nic, room, role).await;
+        match otherwise.filter(|_| role == Role::Collection && ending.error.is_some()) {
+            Some(isolation) => {
+                let instead = self.swap(nic, isolation, Role::Isolation).await;
+                Way { converting, refused: Some(ending), ending: instead }
+            }
+            None => Way { converting, refused: None, ending },
         }
-        lost
     }
 
     async fn swap(&self, nic: &Nic, group: &GroupId, role: Role) -> Attempt {
         let call = self.clients.ec2.modify_network_interface_attribute().network_interface_id(nic.id.as_str());
-        let result = call.groups(group.as_str()).send().await.map_err(failed(crate::records::MODIFY));
+        let pace = &self.clients.pace;
+        let pace = if role == Role::Conversion { pace.opening() } else { pace.closing() };
+        let call = call.groups(group.as_str()).customize().config_override(pace);
+        let result = call.send().await.map_err(failed(crate::records::MODIFY));
         let mut intended = moved(nic, role);
         intended.to = json!({ "group": role.tag(), "groups": [group] });
         let mut attempt = Attempt::new(intended, result, &[]);
@@ -330,7 +361,7 @@ impl Run<'_> {
             changes.push(retirement(case, id));
         }
         let intent = self.recorder.intent(changes).await;
-        let closing = doors.iter().map(|(id, rules)| retire(&self.clients.ec2, case, id, rules));
+        let closing = doors.iter().map(|(id, rules)| retire(self.clients, case, id, rules));
         let attempts: Vec<Attempt> = future::join_all(closing).await.into_iter().flatten().collect();
         for (id, _) in &doors {
             self.reasons.push(format!(

@@ -4,6 +4,7 @@
 //! tag is not visible yet, by name.
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::Builder;
 use aws_sdk_ec2::types::{IpPermission, IpRange, Ipv6Range, ResourceType, Tag, TagSpecification};
 use futures_util::future;
 use handler::{AwsError, failed};
@@ -11,6 +12,7 @@ use incident::plan::CollectionPath;
 use incident::{CaseId, Fault, GroupId, VpcId};
 use serde_json::{Value, json};
 
+use crate::Clients;
 use crate::decide::{Family, GroupNeed, Role, Rules};
 use crate::path::{self, Peer};
 use crate::records::{Attempt, change, rules_json};
@@ -104,8 +106,9 @@ fn fresh(role: Role, id: &GroupId, number: u32, path: Option<&CollectionPath>) -
 async fn fix(ec2: &Client, id: &GroupId, need: &GroupNeed, ensured: &mut Ensured) {
     let everything = |families: &[Family]| families.iter().map(|family| permission(*family)).collect::<Vec<_>>();
     let out: Vec<IpPermission> = everything(&need.allow_out).into_iter().chain(need.allow_peers.iter().map(Peer::rule)).collect();
+    let pace = Builder::new();
     let ((ingress, egress), (allowed_in, allowed_out)) = future::join(
-        future::join(revoke(ec2, id, true, &need.revoke.ingress), revoke(ec2, id, false, &need.revoke.egress)),
+        future::join(revoke(ec2, id, true, &need.revoke.ingress, &pace), revoke(ec2, id, false, &need.revoke.egress, &pace)),
         future::join(allow(ec2, id, true, &everything(&need.allow_in)), allow(ec2, id, false, &out)),
     )
     .await;
@@ -119,14 +122,18 @@ async fn fix(ec2: &Client, id: &GroupId, need: &GroupNeed, ensured: &mut Ensured
 }
 
 /// Closes a conversion group for good: revokes the rules that it has and marks it. All at once, since each moment counts.
-pub(crate) async fn retire(ec2: &Client, case: &CaseId, id: &GroupId, rules: &Rules) -> Vec<Attempt> {
+pub(crate) async fn retire(clients: &Clients, case: &CaseId, id: &GroupId, rules: &Rules) -> Vec<Attempt> {
+    let (ec2, pace) = (&clients.ec2, clients.pace.closing());
     let mark = async {
         let tag = Tag::builder().key(RETIRED).value(case.as_str()).build();
         let result = ec2.create_tags().resources(id.as_str()).tags(tag).send().await.map_err(failed("ec2:CreateTags"));
         Attempt::new(retirement(case, id), result, &[])
     };
-    let (mark, (ingress, egress)) =
-        future::join(mark, future::join(revoke(ec2, id, true, &rules.ingress), revoke(ec2, id, false, &rules.egress))).await;
+    let (mark, (ingress, egress)) = future::join(
+        mark,
+        future::join(revoke(ec2, id, true, &rules.ingress, &pace), revoke(ec2, id, false, &rules.egress, &pace)),
+    )
+    .await;
     ingress.into_iter().chain(egress).chain([mark]).collect()
 }
 
@@ -142,17 +149,19 @@ pub(crate) fn allow_all() -> Rules {
 }
 
 /// One call for each rule, all at the same time: a rule that is gone already must not keep the others in force.
-async fn revoke(ec2: &Client, id: &GroupId, ingress: bool, rules: &[IpPermission]) -> Vec<Attempt> {
+async fn revoke(ec2: &Client, id: &GroupId, ingress: bool, rules: &[IpPermission], pace: &Builder) -> Vec<Attempt> {
     future::join_all(rules.iter().map(|rule| async {
         let one = std::slice::from_ref(rule);
         let group = id.as_str();
         let (action, result) = if ingress {
             let action = "ec2:RevokeSecurityGroupIngress";
             let call = ec2.revoke_security_group_ingress().group_id(group).ip_permissions(rule.clone());
+            let call = call.customize().config_override(pace.clone());
             (action, call.send().await.map(drop).map_err(failed(action)))
         } else {
             let action = "ec2:RevokeSecurityGroupEgress";
             let call = ec2.revoke_security_group_egress().group_id(group).ip_permissions(rule.clone());
+            let call = call.customize().config_override(pace.clone());
             (action, call.send().await.map(drop).map_err(failed(action)))
         };
         Attempt::new(change(action, &id, rules_json(one), Value::Null), result.map_err(unseen), &["InvalidPermission.NotFound"])

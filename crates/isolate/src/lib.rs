@@ -22,6 +22,7 @@ pub mod decide;
 mod groups;
 mod lockdown;
 mod metadata;
+mod pace;
 pub mod path;
 mod prepare;
 mod records;
@@ -37,6 +38,8 @@ use incident::plan::Plan;
 use incident::sweep::{Prepared, Swept};
 use incident::{CaseId, Classify, Fault, Visit, VpcId};
 use serde::{Deserialize, Serialize};
+
+pub use pace::{Pace, patient};
 
 /// What the state machine, or the last word, asks for.
 #[derive(Debug, Clone, Deserialize)]
@@ -93,6 +96,8 @@ pub enum Output {
 pub struct Clients {
     /// The interfaces and the groups.
     pub ec2: aws_sdk_ec2::Client,
+    /// How often the calls that move interfaces are sent again.
+    pub pace: Pace,
     /// The evidence bucket.
     pub store: Store,
 }

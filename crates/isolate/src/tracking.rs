@@ -4,6 +4,7 @@
 //! TCP. At the shortest setting an idle one lives a minute [facts 4]. The calls come after the cut, since they share its
 //! bucket of requests, and what they fail at costs nothing of the containment.
 
+use aws_sdk_ec2::config::Builder;
 use aws_sdk_ec2::types::ConnectionTrackingSpecificationRequest;
 use futures_util::future;
 use handler::{AwsError, failed};
@@ -14,6 +15,7 @@ use serde_json::json;
 use crate::act::Run;
 use crate::contain::is_contained;
 use crate::decide::{Nic, World};
+use crate::pace;
 use crate::records::{Attempt, MODIFY, change};
 use crate::verdict::status;
 use crate::world::look;
@@ -60,6 +62,9 @@ async fn set(run: &Run<'_>, nic: &Nic, now: Option<Tracking>) -> Attempt {
         .set_udp_timeout(Tracking::SHORTEST.udp)
         .build();
     let call = run.clients.ec2.modify_network_interface_attribute().network_interface_id(nic.id.as_str());
-    let result = call.connection_tracking_specification(shortest).send().await.map_err(failed(MODIFY));
+    // While others may still be open, one call, that takes no token from them twice; lock-down has more time.
+    let pace = if run.contain { pace::modest() } else { Builder::new() };
+    let call = call.connection_tracking_specification(shortest).customize().config_override(pace);
+    let result = call.send().await.map_err(failed(MODIFY));
     Attempt::new(intended(nic, now), result, &["InvalidNetworkInterfaceID.NotFound"])
 }

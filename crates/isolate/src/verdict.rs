@@ -115,8 +115,8 @@ pub(crate) fn risks(run: &Run<'_>, now: Option<&World>, withheld: bool) -> Vec<R
         Risk::new(
             RiskKind::AutomaticallyTrackedFlows,
             id.as_str(),
-            "this interface was isolated without having been in the conversion group: flows that were tracked before may go on \
-             until they are idle",
+            "this interface was isolated without having been in the conversion group while that was surely open: flows that were \
+             tracked before may go on until they are idle",
         )
     });
     risks.extend(tracked);

@@ -60,7 +60,7 @@ async fn a_second_run_changes_nothing() {
 }
 
 #[tokio::test]
-async fn intents_are_durable_before_the_first_change_and_every_convert_precedes_every_cut() {
+async fn intents_are_durable_before_the_first_change_and_no_interface_waits_in_the_open_group_for_another() {
     let cloud = Cloud::new(&[(NIC, VPC, &[WEB]), (NIC2, VPC2, &["sg-0bbbbbbbbbbbbbbbb"])]);
     let plan = plan(&[(NIC, VPC, &[WEB]), (NIC2, VPC2, &["sg-0bbbbbbbbbbbbbbbb"])]);
     assert_eq!(cloud.run("contain", 0, &plan).await.unwrap().status, ContainmentStatus::Contained);
@@ -69,7 +69,7 @@ async fn intents_are_durable_before_the_first_change_and_every_convert_precedes_
     let intents = actions.iter().take(first_change).filter(|a| *a == "s3:PutObject").count();
     assert_eq!(intents, 2, "the plan's interfaces, then the groups: {actions:?}");
     let way: Vec<String> = cloud.account().history.iter().flat_map(|(_, groups)| groups.clone()).collect();
-    assert_eq!(way, ["cordon-conversion", "cordon-conversion", "cordon-isolation", "cordon-isolation"]);
+    assert_eq!(way, ["cordon-conversion", "cordon-isolation", "cordon-conversion", "cordon-isolation"]);
     assert_eq!(cloud.records("intent").len(), cloud.records("outcome").len(), "each intent has its outcome");
     let said: Vec<String> = cloud.records("intent").iter().map(ToString::to_string).collect();
     assert!(said.iter().any(|intent| intent.contains("ec2:CreateSecurityGroup")), "{said:?}");

@@ -12,4 +12,5 @@ mod collection;
 mod containing;
 mod operator;
 mod support;
+mod throttled;
 mod tracking;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use incident::evidence::{Containment, Lockdown};
-use isolate::{Clients, Input, Output, handle};
+use isolate::{Clients, Input, Output, Pace, handle};
 use serde_json::{Value, json};
 use stub::{Answer, Call, Stub};
 
@@ -199,6 +199,33 @@ impl Cloud {
         });
     }
 
+    /// [`Cloud::refuse_moves`], but only so many times.
+    pub(crate) fn refuse_moves_at_first(&self, times: usize, what: &str, status: u16, code: &str) {
+        let (account, what, code) = (Arc::clone(&self.account), what.to_owned(), code.to_owned());
+        let left = Mutex::new(times);
+        self.aws.set_fn("ec2:ModifyNetworkInterfaceAttribute", move |call| {
+            let (mut account, mut left) = (account.lock().unwrap(), left.lock().unwrap());
+            let named = |id: &str| account.groups.get(id).is_some_and(|group| group.name == what);
+            if *left > 0 && call.params.values().any(|value| *value == what || named(value)) {
+                *left -= 1;
+                return Answer::ec2_error(status, &code, "refused by the test");
+            }
+            account.modify(call)
+        });
+    }
+
+    /// Another case closes this group after the look and before any move.
+    pub(crate) fn close_before_the_first_move(&self, group: &str) {
+        let (account, group) = (Arc::clone(&self.account), group.to_owned());
+        self.aws.set_fn("ec2:ModifyNetworkInterfaceAttribute", move |call| {
+            let mut account = account.lock().unwrap();
+            let closed = account.groups.get_mut(&group).unwrap();
+            closed.tags.insert("cordon:retired".to_owned(), "another".to_owned());
+            (closed.ingress, closed.egress) = (Vec::new(), Vec::new());
+            account.modify(call)
+        });
+    }
+
     /// Once an interface has moved, the interfaces cannot be described any more.
     pub(crate) fn blind_after_changes(&self, status: u16, code: &str) {
         let (account, code) = (Arc::clone(&self.account), code.to_owned());
@@ -264,6 +291,7 @@ fn clients(aws: &Stub) -> Clients {
     let config = aws.config();
     Clients {
         ec2: aws_sdk_ec2::Client::new(&config),
+        pace: Pace::once(),
         store: handler::Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() },
     }
 }
