@@ -17,7 +17,7 @@ import ministack.app as app
 import ministack.services.sns as sns
 from ministack.core import responses
 
-from . import agents, calls, faults, people, sessions, snapshots, stepfunctions, targets, throttling
+from . import agents, calls, console, faults, guardduty, people, sessions, snapshots, stepfunctions, targets, throttling
 from .patching import replace
 
 # The first account is the one of `cloud.json`; each further one is a world of its own.
@@ -77,6 +77,10 @@ class Admin:
                 return _guest(account, body)
             case "sessions":
                 return sessions.shorten(account, body["of"], body["seconds"], body.get("count", 1))
+            case "console":
+                return console.prints(account, body["instance"], body["prints"])
+            case "guardduty":
+                return _guardduty(account, body)
             case "credentials":
                 return sessions.of_instance(account, body["instance"])
             case "targets":
@@ -121,6 +125,15 @@ def _guest(account: str, body: dict[str, Any]) -> dict[str, Any]:
     return agent.last()
 
 
+def _guardduty(account: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Lays findings down, and switches it off or on."""
+    for finding in body.get("findings", []):
+        guardduty.keep(account, finding)
+    if "on" in body:
+        guardduty.switch(account, body["on"])
+    return {"detector": guardduty.detector(account)}
+
+
 def _agent(path: str, query: dict[str, str], content: bytes) -> Plain:
     """For the agent of a machine that is not ours, such as a virtual one: its next command, and how the last one ended."""
     agent = agents.of(query.get("account", str(FIRST_ACCOUNT)), query["instance"])
@@ -138,6 +151,8 @@ def _send(account: str, body: dict[str, Any]) -> Any:
     """Sends an event as AWS would: PutEvents itself refuses sources that begin with `aws.`."""
     from ministack.services import eventbridge
 
+    if body["source"] == "aws.guardduty":
+        guardduty.keep(account, body["detail"])
     responses.set_request_account_id(account)
     responses.set_request_region("us-east-1")
     entry = {"Source": body["source"], "DetailType": body["detailType"], "Detail": json.dumps(body["detail"]), "Resources": body.get("resources", [])}

@@ -64,6 +64,8 @@ def take(account: str, action: str, who: str, what: str = "") -> Fault | None:
 def answer(service: str, headers: dict[str, str], fault: Fault) -> Response:
     """The error in the form in which `service` would send it."""
     code, message = escape(fault.code), escape(fault.message)
+    if service == "guardduty":
+        return fault.status, {"Content-Type": "application/json", "x-amzn-errortype": fault.code}, json.dumps({"message": fault.message}).encode()
     if headers.get("x-amz-target"):
         return fault.status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps({"__type": fault.code, "message": fault.message}).encode()
     if service == "ec2":

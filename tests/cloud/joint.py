@@ -1,4 +1,4 @@
-"""Joins the emulators: moto answers for EC2, SSM, Auto Scaling and load balancers behind ministack's own front, so that
+"""Joins the emulators: moto answers for EC2, SSM, Auto Scaling, load balancers and the resolver behind ministack's own front, so that
 signatures, accounts and IAM policies hold for those calls too. Every call passes here, is logged, and may be made to fail."""
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import ministack.app as app
 from ministack.core import iam_actions, iam_evaluator, responses, router
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from . import calls, faults, iam, throttling
+from . import calls, faults, guardduty, iam, throttling, trail
 from .patching import replace, require
 
 # Load balancers of both generations are one service here, as they share a host; moto tells them apart by the version of the API.
-MOTO_SERVICES = ("ec2", "ssm", "autoscaling", "elasticloadbalancing")
+MOTO_SERVICES = ("ec2", "ssm", "autoscaling", "elasticloadbalancing", "route53resolver")
 
 _moto = DomainDispatcherApplication(create_backend_app)
 _pool = ThreadPoolExecutor(8)
@@ -42,6 +42,12 @@ def install(behind: Callable[[str, dict[str, Any]], Guest | None]) -> None:
     for service in MOTO_SERVICES:
         handlers[service] = to_moto
     handlers["iam"] = _also_to_moto(handlers["iam"])
+    handlers["cloudtrail"] = trail.handler(handlers["cloudtrail"])
+    handlers["guardduty"] = guardduty.handle
+    # What ministack does not serve it cannot check either: the names that IAM has for these services.
+    for service in ("route53resolver", "guardduty"):
+        require(iam_actions, "SERVICE_TO_IAM_NAMESPACE")[service] = service
+        require(iam_actions, "_BOTOCORE_SERVICE_MAP")[service] = [service]
     for service, handler in list(handlers.items()):
         handlers[service] = _watched(service, handler)
     replace(app, "_dispatch_service_request", lambda dispatch: _logged(_from_guests(dispatch, behind)))
@@ -110,7 +116,7 @@ def _watched(service: str, handler: Any) -> Any:
         call = _call.get()
         if call is None:
             calls.record(began, service=service, action=action, principal=principal, app=function, status=answer[0], error=_error(answer),
-                         fault=fault and fault.kind, reached=True, account=responses.get_account_id())
+                         fault=fault and fault.kind, reached=True, account=responses.get_account_id(), **trail.about(service, action, headers, body, answer))
         else:
             call.update(action=action, fault=fault and fault.kind)
         return answer
@@ -162,7 +168,8 @@ def _logged(dispatch: Any) -> Any:
         action = call.get("action") or _action(service, method, path, headers, body, query)
         calls.record(began, service=service, action=action, principal=_principal(headers, query), app=_function(headers), status=answer[0],
                      error=_error(answer), fault=call.get("fault"), reached=bool(call), account=responses.get_account_id(), key=path if service == "s3" else None,
-                     about="tracking" if b"ConnectionTrackingSpecification" in body else None)
+                     about="tracking" if b"ConnectionTrackingSpecification" in body else None, accessKey=router.extract_access_key_id(headers, query),
+                     agent=headers.get("user-agent", "")[:200], **trail.about(service, action, headers, body, answer))
         return answer
 
     return logged

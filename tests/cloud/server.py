@@ -26,13 +26,14 @@ def main() -> None:
 
 
 def _install(settings: dict[str, Any]) -> None:
-    from . import agents, attributes, balancers, calls, cloudformation, ec2, iam, joint, multipart, scaling, sessions, snapshots, ssm, stepfunctions, storage, tracking
+    from . import agents, attributes, balancers, calls, cloudformation, console, ec2, iam, joint, multipart, scaling, sessions, snapshots, ssm, stepfunctions, storage, tracking
     from .admin import Admin
 
     calls.write_to(Path(settings["dir"]) / "calls.jsonl")
     joint.install(agents.behind)
     iam.install()
     ec2.install()
+    console.install()
     attributes.install()
     tracking.install()
     scaling.install()

@@ -12,19 +12,22 @@ from .deploy import ARCHITECTURE, REGION, client
 # An Amazon Linux image, and a type that it runs on.
 IMAGES = {"x86_64": ("ami-03c3da4cfa8e8943a", "t3.micro"), "arm64": ("ami-0ae8605ed708e3c3e", "t4g.micro")}
 PROFILE = "web"
+# What the web server was given to run. A secret in it is what such scripts have.
+USER_DATA = "#!/bin/sh\nexport DATABASE_PASSWORD=not-for-anybody-elses-eyes\nexec /opt/web/start\n"
 
 
 def usual(endpoint: str, account: str) -> dict[str, str]:
-    """web: two interfaces in a VPC with IPv6, two volumes, a role, and endpoints for Systems Manager and S3. sibling: elsewhere,
+    """web: two interfaces in a VPC with IPv6, two volumes, a role, user data, logs of its VPC, and endpoints for Systems Manager and S3. sibling: elsewhere,
     with the same role. single: one of each, and no endpoints; as have spot, terminated, and one for drills."""
     ec2 = client(endpoint, account, "ec2")
     _role(client(endpoint, account, "iam"))
     vpc, subnet, group = _network(ec2, "10.70.0.0/16", ipv6=True)
     _endpoints(ec2, vpc, subnet, "10.70.0.0/16")
+    _logs(ec2, client(endpoint, account, "route53resolver"), account, vpc, subnet)
     _, plain_subnet, plain_group = _network(ec2, "10.71.0.0/16", ipv6=False)
     _, sibling_subnet, sibling_group = _network(ec2, "10.73.0.0/16", ipv6=False)
     instances = {
-        "web": _run(ec2, subnet, group, interfaces=2, volumes=2, profile=PROFILE),
+        "web": _run(ec2, subnet, group, interfaces=2, volumes=2, profile=PROFILE, user_data=USER_DATA),
         "sibling": _run(ec2, sibling_subnet, sibling_group, profile=PROFILE),
         "single": _run(ec2, plain_subnet, plain_group),
         "spot": _run(ec2, plain_subnet, plain_group),
@@ -64,6 +67,16 @@ def _endpoints(ec2: Any, vpc: str, subnet: str, block: str) -> None:
     ec2.create_vpc_endpoint(VpcId=vpc, VpcEndpointType="Gateway", ServiceName=f"com.amazonaws.{REGION}.s3", RouteTableIds=[table])
 
 
+def _logs(ec2: Any, resolver: Any, account: str, vpc: str, subnet: str) -> None:
+    """Where the VPC's flows and DNS queries are logged."""
+    role = f"arn:aws:iam::{account}:role/flow-logs"
+    for kind, resource in (("VPC", vpc), ("Subnet", subnet)):
+        ec2.create_flow_logs(ResourceType=kind, ResourceIds=[resource], TrafficType="ALL", LogGroupName=f"flows-{kind.lower()}", DeliverLogsPermissionArn=role)
+    destination = f"arn:aws:logs:{REGION}:{account}:log-group:dns-queries"
+    config = resolver.create_resolver_query_log_config(Name="web", DestinationArn=destination, CreatorRequestId="web")["ResolverQueryLogConfig"]["Id"]
+    resolver.associate_resolver_query_log_config(ResolverQueryLogConfigId=config, ResourceId=vpc)
+
+
 def _network(ec2: Any, block: str, ipv6: bool) -> tuple[str, str, str]:
     vpc = ec2.create_vpc(CidrBlock=block, AmazonProvidedIpv6CidrBlock=ipv6)["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=block.replace("/16", "/24"))["Subnet"]["SubnetId"]
@@ -73,7 +86,7 @@ def _network(ec2: Any, block: str, ipv6: bool) -> tuple[str, str, str]:
     return vpc, subnet, group
 
 
-def _run(ec2: Any, subnet: str, group: str, interfaces: int = 1, volumes: int = 1, tags: dict[str, str] | None = None, profile: str | None = None) -> str:
+def _run(ec2: Any, subnet: str, group: str, interfaces: int = 1, volumes: int = 1, tags: dict[str, str] | None = None, profile: str | None = None, user_data: str | None = None) -> str:
     image, kind = IMAGES[ARCHITECTURE]
     devices = [f"/dev/xvd{chr(ord('a') + index)}" for index in range(volumes)]
     given = [{"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}] if tags else []
@@ -81,7 +94,7 @@ def _run(ec2: Any, subnet: str, group: str, interfaces: int = 1, volumes: int = 
         ImageId=image, MinCount=1, MaxCount=1, InstanceType=kind, TagSpecifications=given,
         NetworkInterfaces=[{"DeviceIndex": index, "SubnetId": subnet, "Groups": [group]} for index in range(interfaces)],
         BlockDeviceMappings=[{"DeviceName": device, "Ebs": {"VolumeSize": 8}} for device in devices],
-        **({"IamInstanceProfile": {"Name": profile}} if profile else {}),
+        **({"IamInstanceProfile": {"Name": profile}} if profile else {}), **({"UserData": user_data} if user_data else {}),
     )
     return answer["Instances"][0]["InstanceId"]
 

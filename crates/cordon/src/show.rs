@@ -9,6 +9,7 @@ use aws_config::SdkConfig;
 use aws_sdk_sfn::operation::describe_execution::DescribeExecutionError;
 use aws_sdk_sfn::types::ExecutionStatus;
 use futures_util::stream::{self, StreamExt as _};
+use incident::context::Context;
 use incident::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missing, Permission, Termination};
 use incident::manifest::{ClosingManifest, EvidenceManifest, SealedSnapshot};
 use incident::permission::Answered;
@@ -98,6 +99,7 @@ struct Told {
     denial: Option<Denial>,
     memory: Option<Capture>,
     lockdown: Option<Lockdown>,
+    context: Option<Context>,
     snapshots: Vec<SealedSnapshot>,
     missing: Vec<Missing>,
     permission: Option<Permission>,
@@ -168,6 +170,7 @@ async fn open(bucket: &Bucket, case_id: &CaseId, manifest: Option<&EvidenceManif
         told.denial = manifest.denial;
         told.memory = manifest.memory;
         told.lockdown = manifest.lockdown;
+        told.context = manifest.context;
         told.snapshots = manifest.snapshots;
         told.missing = manifest.missing;
         told.risks = manifest.risks;

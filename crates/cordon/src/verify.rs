@@ -75,7 +75,7 @@ fn print(verification: &Verification) {
     for missing in &verification.missing {
         say(&format!("missing from the evidence: {}: {}", bounded(&missing.item, 200), bounded(&missing.reason, 400)));
     }
-    if let Some(said) = honesty(verification) {
+    for said in honesty(verification).into_iter().chain(secrets(verification)) {
         say(&said);
     }
     let complete = match verification.complete {
@@ -108,6 +108,14 @@ fn honesty(verification: &Verification) -> Option<String> {
     Some(said)
 }
 
+/// What may hold secrets, which whoever hands the case on should know.
+fn secrets(verification: &Verification) -> Option<String> {
+    let own = verification.objects.iter().filter(|object| object.trust == Some(Trust::TargetsOwn));
+    let names: Vec<String> = own.map(|object| bounded(&object.name, 200)).collect();
+    let said = "may hold secrets of the target's owner: hand the case on only to those who may have them";
+    (!names.is_empty()).then(|| format!("{} {said}", names.join(", ")))
+}
+
 fn line(object: &Checked, (name_width, trust_width): (usize, usize)) -> String {
     let good = object.problems.is_empty();
     let mark = coloured(if good { "ok    " } else { "BROKEN" }, good);
@@ -124,6 +132,8 @@ fn trust(object: &Checked) -> &'static str {
         Some(Trust::AsReceived) => "as received",
         Some(Trust::Aws) => "as AWS says",
         Some(Trust::HostDependent) => "taken on the target",
+        Some(Trust::TargetsWord) => "the target's word",
+        Some(Trust::TargetsOwn) => "target's own, SENSITIVE",
         None => "",
     }
 }

@@ -1,5 +1,6 @@
 //! How things ended, in the words that every command uses. What is not as it should be has a word in capitals.
 
+use incident::context::ContextStatus;
 use incident::evidence::{
     CaptureStatus, ContainmentStatus, Denial, DenialScope, DenialStatus, LockdownStatus, PermissionStatus, TerminationStatus,
 };
@@ -73,6 +74,16 @@ pub(crate) const fn lockdown(status: LockdownStatus) -> &'static str {
         LockdownStatus::Withheld => "NOT locked down, deliberately",
         LockdownStatus::NothingToLock => "nothing to lock down",
         LockdownStatus::Unknown => "UNKNOWN",
+    }
+}
+
+/// How much AWS told about a target.
+pub(crate) const fn context(status: ContextStatus) -> &'static str {
+    match status {
+        ContextStatus::Collected => "collected",
+        ContextStatus::Partly => "only PARTLY collected",
+        ContextStatus::NotCollected => "NOT collected",
+        ContextStatus::Unknown => "UNKNOWN",
     }
 }
 

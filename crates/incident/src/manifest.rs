@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missing, ObjectRef, SnapshotLook, Standing, Taken};
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::plan::{LockMode, Retention};
@@ -25,6 +26,11 @@ pub enum Trust {
     Aws,
     /// Taken on the target, through its own kernel: whoever owns the target may have falsified it [facts 63].
     HostDependent,
+    /// What the target itself says, as AWS passes it on: its console. Whoever owns the target chose it.
+    TargetsWord,
+    /// What the target was given, as AWS keeps it: its user data. Whoever launched or changed the target wrote it, and it may
+    /// hold secrets: hand it on only to those who may have them.
+    TargetsOwn,
 }
 
 /// Who computed a SHA-256.
@@ -169,6 +175,9 @@ pub struct EvidenceManifest {
     pub memory: Option<Capture>,
     /// Whether anything of it was still open.
     pub lockdown: Option<Lockdown>,
+    /// What AWS knows about it, source by source; absent in manifests of older versions too.
+    #[serde(default)]
+    pub context: Option<Context>,
     /// The snapshots.
     pub snapshots: Vec<SealedSnapshot>,
     /// Every object of the case at the time of the seal, by key.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::ending;
 use crate::evidence::{
     Capture, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, Failure, InterfaceStatus, Lockdown, Missing,
@@ -56,6 +57,9 @@ pub struct Report {
     pub memory: Option<Capture>,
     /// Whether anything of it was still open.
     pub lockdown: Option<Lockdown>,
+    /// What AWS knows about it, source by source.
+    #[serde(default)]
+    pub context: Option<Context>,
     /// How the question ended whether it may be terminated; absent where nobody was to be asked.
     pub permission: Option<Permission>,
     /// How its end went; absent where it was not to be.
@@ -175,11 +179,19 @@ pub fn todo(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, failur
                 .to_owned(),
         );
     }
+    all.extend(plan.and_then(|plan| said::uncollected(plan, said.context).map(|_| gather(said.context, &target))));
     // Last, since whoever terminates it first loses what the lines above are about.
     if status == Some(ContainmentStatus::Contained) || said.cut_late() {
         all.push(format!("{target} stays in quarantine: decide whether to release or to terminate it"));
     }
     all.iter().map(|line| bounded(line, 400)).collect()
+}
+
+/// What of the context a person should get.
+fn gather(context: Option<&Context>, target: &str) -> String {
+    let wanting: Vec<String> = context.iter().flat_map(|context| context.wanting()).map(|it| it.source.to_string()).collect();
+    let what = if wanting.is_empty() { "what AWS knows about it".to_owned() } else { wanting.join(", ") };
+    format!("get by hand what is missing of the context of {target}, some of which AWS forgets when the target is gone: {what}")
 }
 
 fn find_out(failure: &Failure) -> String {

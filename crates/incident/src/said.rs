@@ -4,6 +4,7 @@
 //!
 //! INVARIANT: a risk goes only where a step read back that it is gone, and never where that step itself states it.
 
+use crate::context::{Context, ContextStatus, Source, SourceStatus};
 use crate::evidence::{
     Capture, CaptureStatus, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, InterfaceOutcome, InterfaceStatus,
     Lockdown, LockdownStatus, Missing, Permission, Termination,
@@ -26,6 +27,8 @@ pub struct Said<'a> {
     pub memory: Option<&'a Capture>,
     /// Whether anything of it is still open.
     pub lockdown: Option<&'a Lockdown>,
+    /// What AWS knows about it.
+    pub context: Option<&'a Context>,
     /// How the question ended whether it may be terminated.
     pub permission: Option<&'a Permission>,
     /// How its end went.
@@ -220,6 +223,41 @@ pub fn undenied(plan: &Plan, denial: Option<&Denial>) -> Option<String> {
     };
     let (reasons, failure) = denial.map_or((&[][..], None), |denial| (&denial.reasons[..], denial.failure.as_ref()));
     Some(bounded(&because(said, reasons, failure), 400))
+}
+
+/// Why the context is not as planned, in one sentence. It is never missing from the evidence: see decision 0018.
+pub fn uncollected(plan: &Plan, context: Option<&Context>) -> Option<String> {
+    // Of a target that is gone AWS knows little, and that it is gone is said already.
+    if !plan.target.state.is_alive() {
+        return None;
+    }
+    let said = match context.map(|context| context.status) {
+        Some(ContextStatus::Collected) => return None,
+        Some(ContextStatus::Partly) => "not all of the target's context is there",
+        Some(ContextStatus::NotCollected) => "nothing of the target's context is there",
+        Some(ContextStatus::Unknown) => "nobody knows how much of the target's context is there",
+        None => "the run broke before it could say how much of the target's context is there",
+    };
+    let wanting = context.iter().flat_map(|context| context.wanting());
+    let reasons: Vec<String> = wanting.map(|outcome| format!("{}: {}", outcome.source, outcome.reason)).collect();
+    Some(bounded(&because(said, &reasons, context.and_then(|context| context.failure.as_ref())), 400))
+}
+
+/// What in the context people ask for first, in words; empty where there is none of it.
+pub fn counted(context: &Context) -> String {
+    use Source::{CloudTrailAccessKeys, CloudTrailSessions, CloudTrailTarget, GuardDutyFindings};
+    let counts = [
+        (CloudTrailTarget, "calls about it"),
+        (CloudTrailSessions, "calls by its role sessions"),
+        (CloudTrailAccessKeys, "calls with the finding's access keys"),
+        (GuardDutyFindings, "GuardDuty findings"),
+    ];
+    let count = |(source, words): (Source, &str)| {
+        let outcome = context.sources.iter().find(|outcome| outcome.source == source && outcome.object.is_some())?;
+        let more = if outcome.status == SourceStatus::Bounded { "more than " } else { "" };
+        Some(format!("{more}{} {words}", outcome.items))
+    };
+    counts.into_iter().filter_map(count).collect::<Vec<_>>().join(", ")
 }
 
 /// What is so, and why.

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::context::Document;
 use crate::evidence::DenialScope;
+use crate::heard;
 use crate::plan::Plan;
 use crate::record::{ChangeResult, Phase, Record};
 use crate::said::Said;
@@ -21,7 +23,8 @@ pub struct Line {
     pub datetime: Timestamp,
     /// What that time means.
     pub timestamp_desc: String,
-    /// Where the line comes from: `finding`, `plan`, `record`, `history`, `containment`, `denial`, `lockdown`.
+    /// Where the line comes from: `finding`, `plan`, `record`, `history`, `containment`, `protection`, `denial`, `lockdown`,
+    /// `cloudtrail`, `guardduty`.
     pub source: String,
     /// The state, where there is one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -40,8 +43,9 @@ pub struct Entered {
     pub at: Timestamp,
 }
 
-/// The lines of a case, by time. Times that are no times are left out: they are a detector's text.
-pub fn build(plan: Option<&Plan>, said: Said<'_>, records: &[Record], history: &[Entered]) -> Vec<Line> {
+/// The lines of a case, by time. Times that are no times are left out: they are a detector's text. `context` is what was
+/// collected of calls and findings.
+pub fn build(plan: Option<&Plan>, said: Said<'_>, records: &[Record], history: &[Entered], context: &[Document]) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(plan) = plan {
         let finding = &plan.finding;
@@ -58,6 +62,7 @@ pub fn build(plan: Option<&Plan>, said: Said<'_>, records: &[Record], history: &
         line(entered.at, "State entered", "history", &entered.state, "", &format!("state {} entered", entered.state))
     }));
     lines.extend(records.iter().flat_map(of_record));
+    lines.extend(heard::lines(context, plan.map(|plan| plan.finding.id.as_str())));
     lines.sort_by_key(|line| line.datetime);
     lines
 }
@@ -130,7 +135,8 @@ fn of_record(record: &Record) -> Vec<Line> {
     lines
 }
 
-fn line(datetime: Timestamp, desc: &str, source: &str, state: &str, subject: &str, message: &str) -> Line {
+/// A line with its texts bounded.
+pub(crate) fn line(datetime: Timestamp, desc: &str, source: &str, state: &str, subject: &str, message: &str) -> Line {
     Line {
         message: bounded(message, 500),
         datetime,
@@ -138,5 +144,69 @@ fn line(datetime: Timestamp, desc: &str, source: &str, state: &str, subject: &st
         source: source.to_owned(),
         state: bounded(state, 80),
         subject: bounded(subject, 200),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Map, json};
+
+    /// Reads JSON lines as Timesketch's importer does: each line is an object with the three fields that it must have, and a
+    /// `datetime` that becomes microseconds since 1970; a line without them ends the import.
+    fn imported(jsonl: &[u8]) -> Vec<(Map<String, Value>, i64)> {
+        let text = std::str::from_utf8(jsonl).unwrap();
+        let read = |line: &str| {
+            let object: Map<String, Value> = serde_json::from_str(line).unwrap();
+            for field in ["message", "datetime", "timestamp_desc"] {
+                assert!(object.get(field).is_some_and(Value::is_string), "{field}: {line}");
+            }
+            assert!(!object.contains_key("tag"), "Timesketch takes this name for labels of its own");
+            let at: Timestamp = object["datetime"].as_str().unwrap().parse().unwrap();
+            (object, at.as_microsecond())
+        };
+        // Python ends a line of a file at these, and at nothing else.
+        text.split(['\n', '\r']).filter(|line| !line.is_empty()).map(read).collect()
+    }
+
+    fn records() -> Vec<Record> {
+        let hostile = "line one\nline two\r\n{\"message\": \"forged\", \"datetime\": \"2020-01-01T00:00:00Z\"}\u{2028}";
+        let record = json!({"schema": "cordon.record.v1", "caseId": "i-0123456789abcdef0-0123456789ab",
+            "visit": {"execution": "arn:aws:states:eu-central-1:111122223333:execution:cordon-incident:one", "state": "Isolate",
+                "entered": "2026-11-24T03:30:00Z", "retry": 0},
+            "number": 1, "phase": "outcome", "at": "2026-11-24T03:30:01.5Z", "by": "isolate:1",
+            "changes": [{"action": "ec2:ModifyNetworkInterfaceAttribute", "subject": hostile, "result": {"status": "done"}}],
+            "note": {"said": hostile.repeat(200)}});
+        vec![serde_json::from_value(record).unwrap()]
+    }
+
+    fn context() -> Vec<Document> {
+        let call = |name: &str, time: &str| {
+            json!({"EventId": name, "EventName": name, "EventSource": "sts.amazonaws.com",
+            "CloudTrailEvent": json!({"eventTime": time, "userAgent": "a\nb"}).to_string()})
+        };
+        let finding =
+            json!({"id": "f", "type": "T", "title": "\u{1b}[2J\n", "service": {"eventFirstSeen": "2026-11-24T03:10:00.000Z"}});
+        let document = |source: &str, answer: Value| {
+            json!({"schema": Document::SCHEMA, "caseId": "i-0123456789abcdef0-0123456789ab",
+            "source": source, "status": "taken", "reason": "", "note": "", "takenAt": "2026-11-24T03:31:00Z", "items": 1,
+            "calls": [{"action": "a", "asked": {}, "answer": answer}]})
+        };
+        let events =
+            json!({"Events": [call("AssumeRole", "2026-11-24T03:20:00Z"), call("GetCallerIdentity", "2026-11-24T03:30:02Z")]});
+        let documents = [document("cloudTrailSessions", events), document("guardDutyFindings", json!({"findings": [finding]}))];
+        documents.into_iter().map(|document| serde_json::from_value(document).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_line_is_one_that_timesketch_imports_whatever_stands_in_it() {
+        let entered = [Entered { state: "Seal".to_owned(), at: "2026-11-24T03:40:00.123456789Z".parse().unwrap() }];
+        let lines = build(None, Said::default(), &records(), &entered, &context());
+        let imported = imported(&to_jsonl(&lines));
+        assert_eq!(imported.len(), lines.len(), "no text has made a line of its own");
+        let sources: Vec<&str> = imported.iter().filter_map(|(object, _)| object["source"].as_str()).collect();
+        assert_eq!(sources, ["guardduty", "cloudtrail", "record", "record", "cloudtrail", "history"], "merged by time");
+        assert!(imported.is_sorted_by_key(|(_, micros)| *micros));
+        assert!(imported.iter().all(|(object, _)| object["message"].as_str().unwrap().chars().count() <= 500));
     }
 }

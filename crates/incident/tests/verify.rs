@@ -171,6 +171,7 @@ fn sealed() -> Case {
         denial: None,
         memory: None,
         lockdown: None,
+        context: None,
         snapshots: Vec::new(),
         items: case.items(),
         custody,

@@ -10,6 +10,7 @@ mod released;
 mod said;
 
 use handler::{AwsError, Store, failed};
+use incident::context::Context;
 use incident::evidence::{
     Capture, Closed, Containment, Denial, Failure, Freeze, Lockdown, Permission, Preserved, Sealed, Termination,
 };
@@ -74,6 +75,8 @@ pub struct End {
     pub memory: Option<Capture>,
     /// Whether anything is still open.
     pub lockdown: Option<Lockdown>,
+    /// What AWS knows about the target.
+    pub context: Option<Context>,
     /// The evidence manifest.
     pub sealed: Option<Sealed>,
     /// How the question ended whether the target may be terminated; absent where nobody was to be asked.
@@ -119,6 +122,7 @@ impl End {
             denial: self.denial.as_ref(),
             memory: self.memory.as_ref(),
             lockdown: self.lockdown.as_ref(),
+            context: self.context.as_ref(),
             permission: self.permission.as_ref(),
             termination: self.termination.as_ref(),
         }

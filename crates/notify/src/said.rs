@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use incident::context::{Context, ContextStatus};
 use incident::ending;
 use incident::evidence::{Capture, CaptureStatus, Denial, DenialScope, DenialStatus, LockdownStatus};
 use incident::manifest::MOST_HASHED;
@@ -46,7 +47,9 @@ pub(crate) fn done(plan: &Plan, said: Said<'_>) -> Vec<String> {
     let mut all = ending::said(said);
     let locked = if said.terminated() { None } else { locked(plan, said) };
     let kept = if said.terminated() { None } else { kept(plan, said.protection) };
-    all.extend([locked, kept, denied(plan, said.denial), captured(plan, said.memory)].into_iter().flatten());
+    all.extend(
+        [locked, kept, denied(plan, said.denial), captured(plan, said.memory), gathered(said.context)].into_iter().flatten(),
+    );
     all
 }
 
@@ -71,6 +74,15 @@ fn kept(plan: &Plan, protection: Option<&Protection>) -> Option<String> {
         }
         _ => said::unprotected(plan, protection).map(|why| format!("{}.", harmless(&first_up(&why), 300).trim_end_matches('.'))),
     }
+}
+
+/// What AWS knows, by its numbers alone: nothing of what it is about stands in a notice.
+fn gathered(context: Option<&Context>) -> Option<String> {
+    let context = context.filter(|context| matches!(context.status, ContextStatus::Collected | ContextStatus::Partly))?;
+    let counts = said::counted(context);
+    let counts = if counts.is_empty() { counts } else { format!(": {counts}") };
+    let all = if context.status == ContextStatus::Collected { "What" } else { "Part of what" };
+    Some(format!("{all} AWS knows about it is in the case{counts}."))
 }
 
 /// With a capital letter.

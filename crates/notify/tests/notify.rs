@@ -213,6 +213,12 @@ fn each_end_of_memory_lockdown_and_credentials_is_told_in_words() {
         ("/denial", denial("unknown", "all"), "It is NOT KNOWN whether its credentials are denied"),
         ("/denial", denial("withheld", "all"), "deliberately not denied"),
         ("/denial", Value::Null, "broke before it could say whether its credentials are denied"),
+        (
+            "/context",
+            context("collected"),
+            "What AWS knows about it is in the case: 3 calls by its role sessions, 2 GuardDuty findings.",
+        ),
+        ("/context", context("partly"), "Part of what AWS knows about it is in the case: 3 calls"),
     ];
     for (at, value, expected) in cases {
         let said = text(&notice(&parse(&with(closed("contained", &json!([]), &json!([])), &[(at, value.clone())]))));
@@ -228,6 +234,22 @@ fn each_end_of_memory_lockdown_and_credentials_is_told_in_words() {
         ],
     );
     assert_eq!(notice(&parse(&nothing)).also, [""; 0], "of what there was not, nothing is said");
+}
+
+/// A context of two sources that were taken, and one whose reason quotes what AWS said.
+fn context(status: &str) -> Value {
+    let object = json!({"key": "k", "versionId": "v", "sha256": "s", "size": 1});
+    let taken =
+        |source: &str, items: u32| json!({"source": source, "status": "taken", "object": object, "items": items, "reason": ""});
+    let quoted =
+        json!({"source": "userData", "status": "notTaken", "object": null, "items": 0, "reason": "<b>not for a notice</b>"});
+    json!({"status": status, "failure": null, "sources": [taken("cloudTrailSessions", 3), taken("guardDutyFindings", 2), quoted]})
+}
+
+#[test]
+fn a_notice_has_nothing_of_what_a_source_said() {
+    let said = text(&notice(&parse(&with(closed("contained", &json!([]), &json!([])), &[("/context", context("partly"))]))));
+    assert!(!said.contains("not for a notice"), "{said}");
 }
 
 /// A target that left its group and two balancers.

@@ -182,6 +182,7 @@ pub fn reasons(plan: Option<&Plan>, said: Said<'_>, sealed: Option<&Sealed>, fai
     all.extend(missing.map(|missing| format!("{}: {}", missing.item, missing.reason)));
     all.extend(plan.and_then(|plan| said::unprotected(plan, said.protection)));
     all.extend(plan.and_then(|plan| said::undenied(plan, said.denial)));
+    all.extend(plan.and_then(|plan| said::uncollected(plan, said.context)));
     all.extend(ending::unended(said));
     all.iter().map(|reason| bounded(reason, 400)).collect()
 }

@@ -1,6 +1,7 @@
 //! The closing manifest: the exact set of objects of a case.
 
-use handler::StoreError;
+use handler::{CaseFile, StoreError};
+use incident::context::{Document, Source};
 use incident::evidence::{Capture, Closed, ObjectRef, Sealed};
 use incident::manifest::{Chain, ClosingManifest, EvidenceManifest, Item, SealedSnapshot};
 use incident::record::Record;
@@ -108,6 +109,7 @@ fn remembered(input: &mut CloseInput, manifest: Option<EvidenceManifest>) -> (Ve
     input.denial = input.denial.take().or(manifest.denial);
     input.memory = input.memory.take().or(manifest.memory);
     input.lockdown = input.lockdown.take().or(manifest.lockdown);
+    input.context = input.context.take().or(manifest.context);
     (manifest.items, manifest.snapshots)
 }
 
@@ -135,6 +137,26 @@ pub(crate) async fn closing_chain(case: &Case, objects: &Objects) -> Result<Chai
     };
     let later: Vec<Object> = objects.records().filter(|object| !chained(object)).cloned().collect();
     chain(&case.file, case::CUSTODY_CLOSING, &later, start).await
+}
+
+/// What the context has for the timeline. What cannot be read is left out of that; it stays where it is.
+async fn heard(file: &CaseFile, objects: &Objects) -> Vec<Document> {
+    let mut documents = Vec::new();
+    let tells = |source: &Source| source.is_trail() || *source == Source::GuardDutyFindings;
+    for source in Source::ALL.into_iter().filter(tells) {
+        if !objects.all.iter().any(|object| object.name() == source.name()) {
+            continue;
+        }
+        let document = match file.get(source.name()).await {
+            Ok(fetched) => fetched.map(|fetched| fetched.json::<Document>()).transpose(),
+            Err(error) => Err(error.into()),
+        };
+        match document {
+            Ok(document) => documents.extend(document),
+            Err(error) => tracing::warn!(%error, "the timeline does without {}", source.name()),
+        }
+    }
+    documents
 }
 
 /// History, report and timeline. Those of an earlier attempt stay.
@@ -170,6 +192,7 @@ async fn tell(
         denial: input.denial.clone(),
         memory: input.memory.clone().map(|memory| Capture { progress: None, ..memory }),
         lockdown: input.lockdown.clone(),
+        context: input.context.clone(),
         permission: input.permission.clone(),
         termination: input.termination.clone(),
         snapshots,
@@ -178,7 +201,7 @@ async fn tell(
         actions: report::actions(&records),
     };
     file.put(case::REPORT, handler::case_file::to_json(&report)).await?;
-    let lines = timeline::build(plan, said, &records, &history.entered());
+    let lines = timeline::build(plan, said, &records, &history.entered(), &heard(file, objects).await);
     file.put(case::TIMELINE, timeline::to_jsonl(&lines)).await?;
     Ok(())
 }

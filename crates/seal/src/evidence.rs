@@ -60,6 +60,7 @@ pub(crate) async fn seal(
         denial: known.said.denial.cloned(),
         memory: known.said.memory.cloned().map(|memory| Capture { progress: None, ..memory }),
         lockdown: known.said.lockdown.cloned(),
+        context: known.said.context.cloned(),
         snapshots,
         items,
         custody,

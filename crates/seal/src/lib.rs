@@ -27,6 +27,7 @@ mod snapshots;
 mod target;
 
 use handler::{AwsError, Store, StoreError};
+use incident::context::Context;
 use incident::custody::CustodyError;
 use incident::evidence::{Capture, Containment, Denial, Failure, Freeze, Lockdown, Permission, Preserved, Sealed, Termination};
 use incident::plan::Plan;
@@ -88,6 +89,8 @@ pub enum Step {
         memory: Option<Box<Capture>>,
         /// Whether anything is still open.
         lockdown: Option<Box<Lockdown>>,
+        /// What AWS knows about the target.
+        context: Option<Box<Context>>,
     },
     /// Write down what broke.
     Failure {
@@ -141,6 +144,8 @@ pub struct CloseInput {
     pub memory: Option<Capture>,
     /// Whether anything is still open.
     pub lockdown: Option<Lockdown>,
+    /// What AWS knows about the target.
+    pub context: Option<Context>,
     /// The evidence manifest.
     pub sealed: Option<Sealed>,
     /// How the question ended whether the target may be terminated; absent where nobody was to be asked.
@@ -194,6 +199,7 @@ impl CloseInput {
             denial: self.denial.as_ref(),
             memory: self.memory.as_ref(),
             lockdown: self.lockdown.as_ref(),
+            context: self.context.as_ref(),
             permission: self.permission.as_ref(),
             termination: self.termination.as_ref(),
         }
@@ -254,7 +260,19 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
             Box::pin(last_word::speak(clients, *event)).await.map(|spoke| serde_json::json!({ "spoke": spoke }))
         }
         Input::Step(step) => match *step {
-            Step::Evidence { visit, plan, containment, protection, denial, freeze, opening: _, preserved, memory, lockdown } => {
+            Step::Evidence {
+                visit,
+                plan,
+                containment,
+                protection,
+                denial,
+                freeze,
+                opening: _,
+                preserved,
+                memory,
+                lockdown,
+                context,
+            } => {
                 let case = locate::planned(clients, (*plan).clone());
                 let said = Said {
                     containment: containment.as_deref(),
@@ -262,6 +280,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
                     denial: denial.as_deref(),
                     memory: memory.as_deref(),
                     lockdown: lockdown.as_deref(),
+                    context: context.as_deref(),
                     ..Said::default()
                 };
                 let known = Known { said, freeze: freeze.as_deref(), preserved: preserved.as_deref() };

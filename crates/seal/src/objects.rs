@@ -10,11 +10,12 @@ use aws_sdk_s3::types::{ChecksumMode, ObjectLockMode};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use handler::case_file::Version;
 use handler::{AwsError, CaseFile, failed};
+use incident::context::Source;
 use incident::evidence::{Image, Missing, ObjectRef};
 use incident::manifest::{DigestBy, Item, Trust};
 use incident::plan::{LockMode, Retention};
 use incident::text::hex;
-use incident::{Classify, Fault, capture, case};
+use incident::{Classify, Fault, capture, case, context};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -211,6 +212,8 @@ fn trust(name: &str) -> Trust {
         case::FINDING => Trust::AsReceived,
         case::BEFORE | case::BEFORE_PROTECTIONS | case::BEFORE_BALANCERS | case::SNAPSHOTS | case::HISTORY => Trust::Aws,
         _ if name.starts_with(case::FINDINGS) => Trust::AsReceived,
+        // What lies there and is no source was put there by somebody else.
+        _ if name.starts_with(context::FOLDER) => Source::of(name).map_or(Trust::AsReceived, Source::trust),
         _ if name.starts_with(capture::FOLDER) && name != capture::STATEMENT => Trust::HostDependent,
         _ => Trust::Cordon,
     }

@@ -152,7 +152,7 @@ impl Stub {
         self.calls_of(action).len()
     }
 
-    /// The calls that ask for a change: all but `Describe*`, `Get*`, `List*`, `Head*` and EC2 dry runs.
+    /// The calls that ask for a change: all but `Describe*`, `Get*`, `List*`, `Head*`, `Lookup*` and EC2 dry runs.
     pub fn mutations(&self) -> Vec<Call> {
         self.cloud.state().calls.iter().filter(|call| call.is_mutation()).cloned().collect()
     }

@@ -60,10 +60,10 @@ impl Call {
         self.query.iter().find(|(present, _)| present == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether the call asks for a change: neither a `Describe`, `Get`, `List` or `Head`, nor an EC2 dry run.
+    /// Whether the call asks for a change: neither a `Describe`, `Get`, `List`, `Head` or `Lookup`, nor an EC2 dry run.
     pub fn is_mutation(&self) -> bool {
         let operation = self.action.split_once(':').map_or("", |(_, operation)| operation);
-        let reads = ["Describe", "Get", "List", "Head"].iter().any(|verb| operation.starts_with(verb));
+        let reads = ["Describe", "Get", "List", "Head", "Lookup"].iter().any(|verb| operation.starts_with(verb));
         !reads && self.param("DryRun") != Some("true")
     }
 
@@ -132,7 +132,7 @@ impl Call {
     }
 
     /// The operation, by the protocol: awsJson (SSM, Step Functions, KMS), awsQuery and ec2Query
-    /// (SNS, IAM, STS, EC2), restXml (S3), restJson (Lambda).
+    /// (SNS, IAM, STS, EC2), restXml (S3), restJson (Lambda, GuardDuty).
     fn operation(&self, service: &str) -> Option<String> {
         if let Some((_, operation)) = self.target() {
             return Some(operation.to_owned());
@@ -143,6 +143,7 @@ impl Call {
         match service {
             "s3" => self.s3_operation(),
             "lambda" => self.lambda_operation().map(str::to_owned),
+            "guardduty" => self.guardduty_operation().map(str::to_owned),
             _ => None,
         }
     }
@@ -154,6 +155,16 @@ impl Call {
             ("GET", Some("functions"), Some(_), Some("configuration")) => Some("GetFunctionConfiguration"),
             ("PUT", Some("functions"), Some(_), Some("concurrency")) => Some("PutFunctionConcurrency"),
             ("GET", Some("functions"), Some(_), None) => Some("GetFunction"),
+            _ => None,
+        }
+    }
+
+    fn guardduty_operation(&self) -> Option<&'static str> {
+        let mut steps = self.path.split('/').skip(1);
+        match (self.method.as_str(), steps.next(), steps.next(), steps.next(), steps.next()) {
+            ("GET", Some("detector"), None, ..) => Some("ListDetectors"),
+            ("POST", Some("detector"), Some(_), Some("findings"), None) => Some("ListFindings"),
+            ("POST", Some("detector"), Some(_), Some("findings"), Some("get")) => Some("GetFindings"),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use incident::context::Context;
 use incident::evidence::{Capture, Containment, Denial, Freeze, Lockdown, Permission, Preserved, Termination};
 use incident::policy::Policy;
 use incident::protection::Protection;
@@ -21,6 +22,7 @@ fn check(variable: &str, value: &Value) -> Result<(), String> {
         "locked" => whole::<Lockdown>(value),
         "denial" | "denied" => whole::<Denial>(value),
         "protection" => whole::<Protection>(value),
+        "context" => whole::<Context>(value),
         // Notify reads no more of it than this.
         "permission" => whole::<Permission>(value),
         "termination" => whole::<Termination>(value),

@@ -13,6 +13,7 @@ const STATES: &[(&str, &str, u32)] = &[
     ("NotifyOpened", "notify", 0),
     ("WaitForSnapshot", "wait-for-snapshot", 0),
     ("MemoryCapture", "memory-capture", 0),
+    ("Context", "cordon-context", 0),
     ("Lockdown", "isolate", 1),
     ("DenyAllCredentials", "credentials", 1),
     ("Seal", "seal", 0),

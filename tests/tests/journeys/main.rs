@@ -9,6 +9,7 @@
 mod bad_input;
 mod broken;
 mod claims;
+mod context;
 mod degraded;
 mod ending;
 mod memory;

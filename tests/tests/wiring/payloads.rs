@@ -28,6 +28,7 @@ fn parses(function: &str, payload: Value) -> Result<(), String> {
         "Terminate" => input::<terminate::Input>(payload),
         "Protect" => input::<protect::Input>(payload),
         "Release" => input::<release::Input>(payload),
+        "Context" => input::<context::Input>(payload),
         other => Err(format!("nobody has said what {other}Function parses: add it to this test")),
     }
 }
@@ -52,6 +53,12 @@ fn samples(variable: &str) -> Vec<Value> {
         "protection" => vec![json!({
             "status": "protected", "measures": [{"measure": "stopProtection", "subject": "", "status": "held", "reason": ""}], "readBackAt": TIME,
             "reasons": [], "risks": [], "failure": null,
+        })],
+        "context" => vec![json!({
+            "status": "partly", "failure": null, "sources": [
+                {"source": "instance", "status": "taken", "object": object, "items": 1, "reason": ""},
+                {"source": "userData", "status": "notTaken", "object": null, "items": 0, "reason": "text"},
+            ],
         })],
         "verdict" => vec![json!("respond")],
         "tell" | "credentials" => vec![json!(true)],

@@ -55,8 +55,23 @@ pub(crate) fn actions(step: &str) -> BTreeSet<String> {
     let code = code(step);
     let quoted = code.split('"').filter(|text| {
         let Some((service, action)) = text.split_once(':') else { return false };
-        let services =
-            ["ec2", "s3", "ssm", "states", "kms", "lambda", "sns", "sqs", "sts", "iam", "autoscaling", "elasticloadbalancing"];
+        let services = [
+            "ec2",
+            "s3",
+            "ssm",
+            "states",
+            "kms",
+            "lambda",
+            "sns",
+            "sqs",
+            "sts",
+            "iam",
+            "autoscaling",
+            "elasticloadbalancing",
+            "cloudtrail",
+            "guardduty",
+            "route53resolver",
+        ];
         services.contains(&service)
             && action.starts_with(|c: char| c.is_ascii_uppercase())
             && action.chars().all(char::is_alphanumeric)

@@ -2,6 +2,7 @@
 //!
 //! INVARIANT: every text that is not ours is bounded and made harmless here.
 
+use incident::context::{Context, Outcome, SourceStatus};
 use incident::evidence::{LockOutcome, Refusal};
 use incident::manifest::{SealedSnapshot, SnapshotAtSeal};
 use incident::permission::Decision;
@@ -119,6 +120,10 @@ fn done(all: &mut Vec<(&'static str, String)>, known: &Known) {
         part("", None, &Some(memory.reason.clone()).filter(|reason| !reason.is_empty()).into_iter().collect::<Vec<_>>());
     }
     all.extend(told.snapshots.iter().map(|sealed| ("snapshot", snapshot(sealed))));
+    if let Some(context) = &told.context {
+        all.push(("context", gathered(context)));
+        all.extend(context.sources.iter().filter_map(source).map(|text| ("", text)));
+    }
     if known.told.closed_at.is_none() {
         let skipped = told.actions.len().saturating_sub(LAST);
         for action in told.actions.iter().skip(skipped) {
@@ -184,6 +189,24 @@ fn end(all: &mut Vec<(&'static str, String)>, known: &Known) {
         all.extend(termination.refusals.iter().map(|refusal| ("", refused(refusal))));
         all.extend(termination.reasons.iter().map(|reason| ("", harmless(reason, 400))));
     }
+}
+
+/// How much AWS told, and what counts in it.
+fn gathered(context: &Context) -> String {
+    let counts = incident::said::counted(context);
+    let word = words::context(context.status);
+    if counts.is_empty() { word.to_owned() } else { format!("{word}: {counts}") }
+}
+
+/// A source that is not all there, and why.
+fn source(outcome: &Outcome) -> Option<String> {
+    let word = match outcome.status {
+        SourceStatus::Taken | SourceStatus::Nothing => return None,
+        SourceStatus::Bounded => "not all of it",
+        SourceStatus::Partly => "only PARTLY had",
+        SourceStatus::NotTaken => "NOT had",
+    };
+    Some(format!("{}: {word}: {}", outcome.source, harmless(&outcome.reason, 300)))
 }
 
 fn refused(refusal: &Refusal) -> String {

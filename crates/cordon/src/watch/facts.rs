@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use incident::case;
+use incident::context::Context;
 use incident::evidence::{Capture, Containment, Denial, Lockdown, Missing, Permission, Termination};
 use incident::manifest::{ClosingManifest, SealedSnapshot};
 use incident::permission::Answered;
@@ -60,6 +61,7 @@ pub(super) struct Told {
     pub(super) denial: Option<Denial>,
     pub(super) memory: Option<Capture>,
     pub(super) lockdown: Option<Lockdown>,
+    pub(super) context: Option<Context>,
     pub(super) snapshots: Vec<SealedSnapshot>,
     pub(super) permission: Option<Permission>,
     pub(super) termination: Option<Termination>,
@@ -78,7 +80,7 @@ impl Facts {
 
     /// Whether containment is behind: what it did not say by then, it never will.
     pub(super) fn contained(&self) -> bool {
-        let later = self.trail(&["MemoryCapture", "Lockdown", "ClosePath", "DenyAllCredentials"]);
+        let later = self.trail(&["MemoryCapture", "Lockdown", "ClosePath", "DenyAllCredentials", "Context"]);
         !later.0.is_empty() || !self.memory.is_empty() || !self.snapshots.is_empty() || self.preserved()
     }
 

@@ -37,8 +37,8 @@ pub(super) struct Picture {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Stage {
-    /// `triage`, `isolate`, `protect`, `deny credentials`, `snapshot`, `memory`, `lock-down`, `snapshots`, `seal`, `permission`,
-    /// `terminate` or `close`; of a release `check`, `credentials`, `give back` or `close`.
+    /// `triage`, `isolate`, `protect`, `deny credentials`, `snapshot`, `memory`, `lock-down`, `snapshots`, `context`, `seal`,
+    /// `permission`, `terminate` or `close`; of a release `check`, `credentials`, `give back` or `close`.
     pub(super) name: &'static str,
     pub(super) state: State,
     pub(super) began: Option<Timestamp>,
@@ -134,6 +134,7 @@ fn incident(case_id: &CaseId, facts: &Facts) -> Vec<Stage> {
         preserve::memory(facts),
         preserve::lock_down(facts),
         preserve::snapshots(facts),
+        preserve::context(facts),
         end::seal(facts),
         permission,
         terminate,

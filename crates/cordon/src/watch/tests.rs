@@ -74,6 +74,13 @@ impl Case {
         self
     }
 
+    /// As [`Case::preserved`], but a state has written nothing.
+    fn preserved_without(self, state: &str) -> Self {
+        let mut case = self.preserved();
+        case.0.records.retain(|_, record| record.visit.state != state);
+        case
+    }
+
     fn preserved(self) -> Self {
         let denied = json!({"status": "denied", "scope": "all", "reasons": []});
         self.contained()
@@ -81,6 +88,7 @@ impl Case {
             .record("Lockdown", "03:42:01", "03:42:08", &json!([]), &json!({"status": "contained", "reasons": []}))
             .record("DenyAllCredentials", "03:42:09", "03:42:11", &json!([]), &denied)
             .looked("snapshots", "03:50:00", 100, None, "completed")
+            .record("Context", "03:30:11", "03:30:20", &json!([]), &json!({"context": "collected", "sources": []}))
     }
 
     fn sealed(mut self, missing: &[&str]) -> Self {
@@ -177,6 +185,7 @@ i-0abc1234def567890-0123456789ab: open for 3 min 0 s
   waiting   lock-down
   running   snapshots         +0:06            pending
             [--------------------]   1%  too slow: given up 2026-11-24 05:30 UTC
+  running   context
   waiting   seal
   waiting   permission
   waiting   terminate
@@ -233,6 +242,7 @@ i-0abc1234def567890-0123456789ab: closed as planned after 30 min 30 s
   done      memory            +0:11-12:00      captured
   done      lock-down         +12:01-12:08     locked down
   done      snapshots         +0:06-20:00      completed
+  done      context           +0:11-0:20       collected
   done      seal              +20:10           complete
   done      permission        +20:15-30:00     approved by 111122223333/user/a, 111122223333/user/b
   done      terminate         +30:02-30:04     terminated
@@ -257,6 +267,7 @@ done      snapshot          +0:06      taken and locked
 done      memory            +12:00     captured
 done      lock-down         +12:08     locked down
 done      snapshots         +20:00     completed
+done      context           +0:20      collected
 done      seal              +20:10     NOT complete: memory
 running   permission        +20:15     0 of 2 people have approved, until 2026-11-25 03:50 UTC: \
 cordon approve i-0abc1234def567890-0123456789ab --waive memory --because '…'
@@ -433,6 +444,29 @@ fn the_long_waits_and_the_seal_say_how_they_ended() {
             "snapshots",
             State::Failed,
             "NOT all completed",
+        ),
+        (
+            "a source may not be asked",
+            Case::opened().record(
+                "Context",
+                "03:30:11",
+                "03:30:20",
+                &json!([]),
+                &json!({"context": "partly", "sources": [{"source": "userData", "status": "notTaken"}, {"source": "tags", "status": "taken"}]}),
+            ),
+            "context",
+            State::Failed,
+            "only PARTLY collected: userData",
+        ),
+        ("a context that broke", Case::opened().preserved_without("Context").sealed(&[]), "context", State::Failed, "no record says how it went"),
+        (
+            "the seal knows more",
+            Case::opened().sealed(&[]).closed(&[]).reported(json!({"context": {"status": "collected", "failure": null, "sources": [
+                {"source": "cloudTrailSessions", "status": "bounded", "items": 400, "reason": "",
+                    "object": {"key": "k", "versionId": "v", "sha256": "s", "size": 1}}]}})),
+            "context",
+            State::Done,
+            "collected: more than 400 calls by its role sessions",
         ),
         (
             "not signed yet",

@@ -6,6 +6,7 @@
 
 mod asff;
 mod guardduty;
+mod keys;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -17,6 +18,8 @@ use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::plan::{FindingSummary, Source};
 use crate::text::bounded;
 use value::{At, text};
+
+pub use keys::access_keys;
 
 /// The instance id that GuardDuty's sample findings carry.
 pub const SAMPLE_INSTANCE: &str = "i-99999999";

@@ -79,7 +79,7 @@ pub(crate) fn closed(status: &str, missing: &Value, reasons: &Value) -> Value {
     let as_planned = reasons == &json!([]);
     json!({"mode": "closed", "visit": visit("NotifyClosed"), "plan": plan("Tor"), "containment": containment(status),
         "protection": protection("protected"), "denial": denial("denied", "all"), "freeze": null, "opening": {"told": true}, "preserved": null,
-        "memory": memory("captured", 16_642_998_272, ""), "lockdown": lockdown("lockedDown", "cut", true),
+        "memory": memory("captured", 16_642_998_272, ""), "lockdown": lockdown("lockedDown", "cut", true), "context": null,
         "sealed": {"manifest": object("manifest-evidence.json"), "complete": as_planned, "missing": missing},
         "closed": {"asPlanned": as_planned, "manifest": object("manifest-closing.json"), "reasons": reasons}})
 }

@@ -86,8 +86,8 @@ async fn the_timeline_has_one_line_per_fact_and_the_report_its_times() {
         assert_eq!(lines.iter().filter(|line| line["timestamp_desc"] == desc).count(), 1, "{desc}: {text}");
     }
     let report: Value = read(&aws, "report.json");
-    let known = ["memory", "lockdown", "denial"].map(|step| report[step]["status"].as_str().unwrap());
-    assert_eq!(known, ["captured", "lockedDown", "denied"]);
+    let known = ["memory", "lockdown", "denial", "context"].map(|step| report[step]["status"].as_str().unwrap());
+    assert_eq!(known, ["captured", "lockedDown", "denied", "collected"]);
     assert_eq!(report["risks"], json!([]), "what was read back as gone is no risk any more");
     assert_eq!(
         (report["metrics"]["secondsToOpen"].as_i64(), report["metrics"]["secondsToContain"].as_i64()),
@@ -119,7 +119,7 @@ async fn a_case_without_a_plan_is_closed_from_its_claim() {
     let claim = json!({"caseId": case(), "executionArn": EXECUTION, "severity": 8.0});
     aws.put_object(&format!("open/{INSTANCE}.json"), claim.to_string());
     let mut input = close(&Value::Null);
-    for field in ["plan", "containment", "denial", "freeze", "preserved", "opening", "memory", "lockdown"] {
+    for field in ["plan", "containment", "denial", "freeze", "preserved", "opening", "memory", "lockdown", "context"] {
         input[field] = Value::Null;
     }
     input["failure"] = json!({"state": "Triage", "error": "Denied", "cause": "no"});

@@ -32,7 +32,7 @@ async fn the_last_word_closes_the_door_closes_the_case_and_tells() {
         told["sealed"].is_object() && told["closed"]["manifest"].is_object() && told["containment"]["status"] == "contained",
         "{told}"
     );
-    for step in ["memory", "lockdown", "denial"] {
+    for step in ["memory", "lockdown", "denial", "context"] {
         assert!(told[step].is_null(), "a run that died before {step} said nothing of it: {told}");
     }
     let closing: ClosingManifest = read(&aws, "manifest-closing.json");
@@ -54,8 +54,9 @@ async fn what_the_run_sealed_before_it_died_is_in_the_report_and_told() {
     let told = aws.calls_of("lambda:Invoke")[1].json();
     let report: Value = read(&aws, "report.json");
     for known in [told, report] {
-        let statuses = ["memory", "lockdown", "denial"].map(|step| known[step]["status"].as_str().unwrap_or_default());
-        assert_eq!(statuses, ["captured", "lockedDown", "denied"], "{known}");
+        let steps = ["memory", "lockdown", "denial", "context"];
+        let statuses = steps.map(|step| known[step]["status"].as_str().unwrap_or_default());
+        assert_eq!(statuses, ["captured", "lockedDown", "denied", "collected"], "{known}");
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod close;
+mod context;
 mod evidence;
 mod last_word;
 mod memory;

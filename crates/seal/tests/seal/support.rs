@@ -139,6 +139,13 @@ pub(crate) fn lockdown(status: &str) -> Value {
         "reasons": [], "risks": [], "failure": null})
 }
 
+/// A context whose sources ended so.
+pub(crate) fn context(status: &str, user_data: &str) -> Value {
+    json!({"status": status, "failure": null, "sources": [
+        {"source": "instance", "status": "taken", "object": null, "items": 1, "reason": ""},
+        {"source": "userData", "status": user_data, "object": null, "items": 0, "reason": "AccessDenied"}]})
+}
+
 /// A capture that ended without an image.
 pub(crate) fn memory(status: &str, reason: &str) -> Value {
     json!({"status": status, "pauseSeconds": 0, "progress": null, "image": null, "files": [], "reason": reason, "failure": null})
@@ -181,13 +188,13 @@ pub(crate) fn visit(state: &str) -> Value {
 pub(crate) fn evidence() -> Value {
     json!({"mode": "evidence", "visit": visit("Seal"), "plan": plan(), "containment": containment("contained"),
         "protection": protection("protected"), "denial": denial("denied", "all"), "freeze": freeze(), "opening": {"told": true}, "preserved": preserved("completed"),
-        "memory": memory("captured", ""), "lockdown": lockdown("lockedDown")})
+        "memory": memory("captured", ""), "lockdown": lockdown("lockedDown"), "context": context("collected", "nothing")})
 }
 
 pub(crate) fn close(sealed: &Value) -> Value {
     json!({"mode": "close", "visit": visit("Close"), "plan": plan(), "containment": containment("contained"),
         "protection": protection("protected"), "denial": denial("denied", "all"), "freeze": freeze(), "opening": {"told": true}, "preserved": preserved("completed"),
-        "memory": memory("captured", ""), "lockdown": lockdown("lockedDown"), "sealed": sealed, "failure": null,
+        "memory": memory("captured", ""), "lockdown": lockdown("lockedDown"), "context": context("collected", "nothing"), "sealed": sealed, "failure": null,
         "input": {"instanceId": INSTANCE}})
 }
 

@@ -1,5 +1,6 @@
-//! The long waits: memory, and the lock-down after it; the snapshots beside them.
+//! The long waits: memory, and the lock-down after it; the snapshots beside them, and what AWS knows.
 
+use incident::context::{Context, ContextStatus, SourceStatus};
 use incident::evidence::{CaptureStatus, ContainmentStatus, LockdownStatus};
 use incident::plan::{Cut, MemoryPlan};
 use incident::progress::Progress;
@@ -92,6 +93,31 @@ pub(super) fn snapshots(facts: &Facts) -> Stage {
     };
     let known = Stage { began, ended, ..Stage::new(NAME, state, said) };
     under_way(known, &facts.snapshots, facts.plan.as_ref().map(|plan| plan.deadlines.snapshots))
+}
+
+pub(super) fn context(facts: &Facts) -> Stage {
+    const NAME: &str = "context";
+    let trail = facts.trail(&["Context"]);
+    let good = |status| status == ContextStatus::Collected;
+    let told = facts.told(|told| told.context.as_ref()).map(|told: &Context| {
+        let why = reasons(told.wanting().map(|outcome| outcome.source.words()));
+        let said = if good(told.status) { incident::said::counted(told) } else { why };
+        (good(told.status), with(words::context(told.status), &said))
+    });
+    let went = told.or_else(|| {
+        let (record, status) = trail.noted("context")?;
+        let status = ContextStatus::deserialize(status).ok()?;
+        let sources = record.note.get("sources").and_then(Value::as_array).into_iter().flatten();
+        let bad = |source: &&Value| {
+            let status = source.get("status").and_then(|status| SourceStatus::deserialize(status).ok());
+            status.is_some_and(|status| !status.is_good())
+        };
+        let wanting = sources.filter(bad).filter_map(|source| source.get("source").and_then(Value::as_str));
+        Some((good(status), with(words::context(status), &reasons(wanting))))
+    });
+    // Its one record comes with its end, and nothing is tried after it.
+    let stage = Stage::of(NAME, &trail, went.clone(), went.is_some() || facts.preserved());
+    if stage.state == State::Waiting && facts.contained() { Stage { state: State::Running, ..stage } } else { stage }
 }
 
 /// How far a wait is, as long as it is under way.
