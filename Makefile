@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test cloud lint build unit journeys cloud-test deploy-test deploy undeploy bench bench-latency bench-lambda lab diagram clean
+.PHONY: help demo test cloud lint build unit journeys cloud-test deploy-test deploy undeploy bench bench-latency bench-lambda lab diagram fuzz clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,6 +11,10 @@ DEPLOY := .venv-deploy
 CARGO  ?= cargo
 # What the local cloud's policy does with a target at the end: quarantine, ask or terminate.
 DISPOSITION ?= quarantine
+# How long each fuzz target runs, in seconds, unless RUNS says how many runs.
+SECONDS := 60
+FUZZ_TARGETS ?= finding policy plan record manifest collected wave case
+FUZZ := target/tools/bin/cargo-fuzz
 # Which build the benchmarks measure. A release build is not made here: it takes very long.
 PROFILE ?= debug
 export CARGO_TERM_PROGRESS_WHEN ?= never
@@ -75,8 +79,20 @@ deploy-test: build $(VENV)/ready $(LINT)/ready ## the deployment's scripts again
 lab: build $(VENV)/ready ## optional: a real Linux kernel under qemu, captured by the real collector and read with volatility3
 	@$(VENV)/bin/python tests/lab/lab.py
 
+fuzz: $(FUZZ) ## feed each parser of what comes from outside with changed seeds (SECONDS=60 for each, or RUNS=1000000)
+	@for target in $(FUZZ_TARGETS); do \
+	  echo "== $$target"; mkdir -p fuzz/corpus/$$target; \
+	  RUSTC_BOOTSTRAP=1 $(FUZZ) run --fuzz-dir fuzz --target-dir target/fuzz $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    $(if $(RUNS),-runs=$(RUNS),-max_total_time=$(SECONDS)) -max_len=16384 -rss_limit_mb=1024 -malloc_limit_mb=64 -timeout=10 -print_final_stats=1 \
+	    2>&1 | { grep -E 'panicked|SUMMARY|ERROR|Test unit|stat::number_of_executed|stat::peak_rss|^error' || true; }; \
+	done
+
 diagram: ## write the definition's diagram into README.md
 	@UPDATE=1 $(CARGO) test --quiet --workspace --test documents
+
+$(FUZZ):
+	@echo "== cargo-fuzz, below target/tools"
+	@$(CARGO) install cargo-fuzz --quiet --locked --version 0.13.2 --root target/tools --target-dir target/tools/build
 
 clean: ## remove what was built and installed here
 	@rm -rf target $(VENV) $(LINT) $(DEPLOY)

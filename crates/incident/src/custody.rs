@@ -65,7 +65,7 @@ impl Chain {
 }
 
 /// The lines for `records`, in their order, going on from `start`; and the chain with them.
-pub fn build(records: impl IntoIterator<Item = (ObjectRef, Vec<u8>)>, start: Chain) -> (Vec<u8>, Chain) {
+pub fn build<B: AsRef<[u8]>>(records: impl IntoIterator<Item = (ObjectRef, B)>, start: Chain) -> (Vec<u8>, Chain) {
     let (mut out, mut chain) = (Vec::new(), start);
     for (object, bytes) in records {
         let line = Line {
@@ -74,7 +74,7 @@ pub fn build(records: impl IntoIterator<Item = (ObjectRef, Vec<u8>)>, start: Cha
             version_id: object.version_id,
             sha256: object.sha256,
             prev: chain.head,
-            record: serde_json::from_slice(&bytes).unwrap_or_default(),
+            record: serde_json::from_slice(bytes.as_ref()).unwrap_or_default(),
         };
         // A line has string keys and what was JSON before, so that this cannot fail; an empty line would fail `check`.
         let text = serde_json::to_vec(&line).unwrap_or_default();

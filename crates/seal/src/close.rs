@@ -1,7 +1,13 @@
 //! The closing manifest: the exact set of objects of a case.
 
+<<<<<<< HEAD
 use handler::{CaseFile, StoreError};
 use incident::context::{Document, Source};
+=======
+use std::collections::HashSet;
+
+use handler::StoreError;
+>>>>>>> 306b2c4 (Fuzz targets for whatever comes from outside, in a workspace of their own; the largest case is sealed and closed within the function's memory and time: records are shared and found by their version)
 use incident::evidence::{Capture, Closed, ObjectRef, Sealed};
 use incident::manifest::{Chain, ClosingManifest, EvidenceManifest, Item, SealedSnapshot};
 use incident::record::Record;
@@ -131,11 +137,9 @@ pub(crate) async fn closing_chain(case: &Case, objects: &Objects) -> Result<Chai
             .map_err(|source| Error::Custody { key: case::CUSTODY.to_owned(), source })?,
         None => (Vec::new(), Chain::start()),
     };
-    let chained = |object: &&Object| {
-        let object = &object.item.object;
-        lines.iter().any(|line| line.key == object.key && line.version_id == object.version_id)
-    };
-    let later: Vec<Object> = objects.records().filter(|object| !chained(object)).cloned().collect();
+    let chained: HashSet<(&str, &str)> = lines.iter().map(|line| (line.key.as_str(), line.version_id.as_str())).collect();
+    let is_chained = |object: &ObjectRef| chained.contains(&(object.key.as_str(), object.version_id.as_str()));
+    let later: Vec<Object> = objects.records().filter(|object| !is_chained(&object.item.object)).cloned().collect();
     chain(&case.file, case::CUSTODY_CLOSING, &later, start).await
 }
 

@@ -1,5 +1,7 @@
 //! The evidence manifest: always made, complete or with what is missing.
 
+use std::sync::Arc;
+
 use handler::{CaseFile, StoreError};
 use incident::custody;
 use incident::evidence::{Capture, Missing, ObjectRef, Sealed, Standing};
@@ -102,7 +104,7 @@ pub(crate) async fn chain(file: &CaseFile, name: &str, records: &[Object], start
     if let Some(there) = file.get(name).await? {
         return held(name, &there.bytes, &start);
     }
-    let records = records.iter().map(|object| -> (ObjectRef, Vec<u8>) { (object.item.object.clone(), object.bytes.clone()) });
+    let records = records.iter().map(|object| -> (ObjectRef, Arc<[u8]>) { (object.item.object.clone(), object.bytes.clone()) });
     let (bytes, chain) = custody::build(records, start.clone());
     match file.put(name, bytes).await? {
         handler::Written::Other { bytes, .. } => held(name, &bytes, &start),

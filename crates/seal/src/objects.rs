@@ -3,7 +3,8 @@
 //! INVARIANT: bytes are hashed as they pass; only records are kept in memory. An image that is too large to be hashed in a
 //! function's time is listed with the collector's SHA-256, marked as its word, and with S3's own checksum of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::{ChecksumMode, ObjectLockMode};
@@ -27,8 +28,9 @@ const AT_ONCE: usize = 16;
 pub(crate) struct Object {
     /// As manifests cite it.
     pub(crate) item: Item,
-    /// Its bytes, where it is a record: the rest is digested as it passes.
-    pub(crate) bytes: Vec<u8>,
+    /// Its bytes, where it is a record: the rest is digested as it passes. Shared, since a case may have thousands and is
+    /// read more than once.
+    pub(crate) bytes: Arc<[u8]>,
 }
 
 impl Object {
@@ -83,12 +85,16 @@ pub(crate) async fn read(file: &CaseFile, known: &Objects, told: Told<'_>) -> Re
     let versions = file.store().versions(&case::prefix(file.case())).await?;
     let mut violations = rewritten(&versions);
     let present = versions.into_iter().filter(|version| !version.deleted);
+    let known: HashMap<(&str, &str), &Object> = known
+        .all
+        .iter()
+        .map(|object| ((object.item.object.key.as_str(), object.item.object.version_id.as_str()), object))
+        .collect();
+    let known = &known;
     let read: Vec<Result<Object, Missing>> = stream::iter(present)
         .map(|version| async move {
-            let same =
-                |object: &&Object| object.item.object.key == version.key && object.item.object.version_id == version.version_id;
-            if let Some(object) = known.all.iter().find(same) {
-                return Ok(Ok(object.clone()));
+            if let Some(object) = known.get(&(version.key.as_str(), version.version_id.as_str())) {
+                return Ok(Ok(Object::clone(object)));
             }
             match look(file, &version, told).await {
                 Ok(object) => Ok(Ok(object)),
@@ -135,7 +141,9 @@ async fn look(file: &CaseFile, version: &Version, told: Told<'_>) -> Result<Obje
     }
     let same = |item: &&Item| item.object.key == version.key && item.object.version_id == version.version_id;
     match told.sealed.iter().find(same) {
-        Some(sealed) => Ok(Object { item: Item { lock: head(file, version).await?.lock, ..sealed.clone() }, bytes: Vec::new() }),
+        Some(sealed) => {
+            Ok(Object { item: Item { lock: head(file, version).await?.lock, ..sealed.clone() }, bytes: Arc::default() })
+        }
         None if version.size <= told.most_hashed => fetch(file, version).await,
         None => {
             let image = told.image.filter(|image| image.key == version.key && image.version_id == version.version_id);
@@ -143,7 +151,7 @@ async fn look(file: &CaseFile, version: &Version, told: Told<'_>) -> Result<Obje
             let mut item = head(file, version).await?;
             item.sha256_by = if word.is_some() { DigestBy::Collector } else { DigestBy::Cordon };
             item.object.sha256 = word.unwrap_or_default();
-            Ok(Object { item, bytes: Vec::new() })
+            Ok(Object { item, bytes: Arc::default() })
         }
     }
 }
@@ -195,7 +203,7 @@ async fn fetch(file: &CaseFile, version: &Version) -> Result<Object, AwsError> {
     let trust = trust(name_of(&version.key));
     let lock = lock(answer.object_lock_mode.as_ref(), answer.object_lock_retain_until_date.as_ref());
     let crc64nvme = answer.checksum_crc64_nvme.filter(|_| trust == Trust::HostDependent);
-    Ok(Object { item: Item { crc64nvme, ..Item::hashed(object, trust, lock) }, bytes })
+    Ok(Object { item: Item { crc64nvme, ..Item::hashed(object, trust, lock) }, bytes: bytes.into() })
 }
 
 fn lock(mode: Option<&ObjectLockMode>, until: Option<&DateTime>) -> Option<Retention> {

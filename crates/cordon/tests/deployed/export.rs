@@ -20,7 +20,7 @@ const HEAD: &[u8] =
 fn closed() -> Aws {
     let aws = Aws::new();
     let image: Vec<u8> = (0..300_000_u32).flat_map(u32::to_le_bytes).collect();
-    let (chain, chained) = custody::build([], Chain::start());
+    let (chain, chained) = custody::build::<Vec<u8>>([], Chain::start());
     let objects: [(&str, &[u8]); 4] =
         [(case::FINDING, b"{}"), ("memory/image.lime", &image), ("memory/volatile.json", b"[]"), (case::CUSTODY_CLOSING, &chain)];
     let mut manifest = closing("one", true, &objects);

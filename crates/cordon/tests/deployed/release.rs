@@ -391,7 +391,7 @@ fn sealed() -> (Aws, String) {
     let release = release_id(&execution);
     let plan = release_plan(&execution).to_string();
     let report = release_report(&execution, &released("released", "restored"), &denial("lifted", &[])).to_string();
-    let (chain, chained) = custody::build([], Chain::start());
+    let (chain, chained) = custody::build::<Vec<u8>>([], Chain::start());
     let objects: [(&str, &[u8]); 3] =
         [(case::RELEASE, plan.as_bytes()), (case::RELEASED, report.as_bytes()), (case::CUSTODY_CLOSING, &chain)];
     let mut manifest = release_closing(&execution, &[], &objects);
