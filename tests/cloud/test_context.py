@@ -10,9 +10,15 @@ from typing import Any
 import pytest
 
 from .console import PICTURE
-from .harness import Account, refused, until
+from .harness import Account, ask, refused, until
 from .targets import USER_DATA
 from .test_iam import assume, from_metadata, function_role
+
+
+@pytest.fixture(scope="module")
+def account(endpoint: str) -> Account:
+    """One account for all: no test here reads what another one changes."""
+    return Account(ask(endpoint, "accounts", {}))
 
 
 def looked_up(account: Account, key: str, value: str, **more: Any) -> list[dict[str, Any]]:
@@ -105,6 +111,7 @@ def test_findings_are_found_by_their_instance_and_only_behind_the_detector(accou
     assert refused(lambda: guard.list_findings(DetectorId="0" * 32)) == "BadRequestException"
     account.ask("guardduty", {"on": False})
     assert guard.list_detectors()["DetectorIds"] == []
+    account.ask("guardduty", {"on": True})
 
 
 def test_a_console_has_what_was_printed_and_its_screen_is_shown_while_it_runs(account: Account) -> None:

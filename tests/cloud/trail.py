@@ -20,8 +20,10 @@ from .faults import Response
 ATTRIBUTES = ("EventId", "EventName", "ReadOnly", "Username", "ResourceType", "ResourceName", "EventSource", "AccessKeyId")
 MOST = 50
 # What the event history does not have: data events, and what AWS does not log at all.
-_DATA = {"lambda:Invoke", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:HeadObject", "sns:Publish", "sqs:SendMessage", "sqs:ReceiveMessage"}
-_OF_A_BUCKET = {"ListBuckets", "CreateBucket", "DeleteBucket"}
+_DATA = {"lambda:Invoke", "lambda:InvokeFunction", "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:HeadObject", "sns:Publish", "sqs:SendMessage", "sqs:ReceiveMessage"}
+_OF_A_BUCKET = {"ListAllMyBuckets", "CreateBucket", "DeleteBucket"}
+# Calls that IAM knows by another name than CloudTrail.
+_NAMES = {"s3:ListAllMyBuckets": "ListBuckets"}
 _KINDS = {"i": "AWS::EC2::Instance", "vol": "AWS::EC2::Volume", "eni": "AWS::EC2::NetworkInterface", "sg": "AWS::EC2::SecurityGroup", "snap": "AWS::EC2::Snapshot"}
 _IDS = re.compile(rb"\b(?:i|vol|eni|sg|snap)-[0-9a-f]{8,17}\b")
 # How much of a request or an answer is searched for what it is about.
@@ -93,7 +95,7 @@ def _is_read(action: str) -> bool:
 
 
 def _event(account: str, index: int, call: dict[str, Any]) -> dict[str, Any]:
-    identifier, name = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{account}/{index}")), call["action"].split(":")[-1]
+    identifier, name = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{account}/{index}")), _NAMES.get(call["action"], call["action"].split(":")[-1])
     identity, read = _identity(account, call), _is_read(call["action"])
     when = int(call["t"])
     record = {

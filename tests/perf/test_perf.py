@@ -48,7 +48,7 @@ def test_a_containment_ends_with_the_last_cut_and_nothing_after_it_counts() -> N
 
 
 def test_the_transitions_of_a_case_are_counted_through_its_branches_and_loops() -> None:
-    usual = ("Triage", "Isolate", "Protect", "DenyCredentials", "Snapshot", "NotifyOpened", "MemoryCapture", "MemoryCapture", "Lockdown", "DenyAllCredentials", "WaitForSnapshot", "Seal", "Close", "NotifyClosed")
+    usual = ("Triage", "Isolate", "Protect", "DenyCredentials", "Snapshot", "NotifyOpened", "MemoryCapture", "MemoryCapture", "Lockdown", "DenyAllCredentials", "WaitForSnapshot", "Context", "Seal", "Close", "NotifyClosed")
     seen = transitions.entered(INCIDENT, invoked(*usual))
     assert {name: count for name, count in seen.items() if count > 1} == {"MemoryCapture": 2, "MemoryDone?": 2}
     assert {"ContainAndFreeze", "Preserve", "PauseForMemory", "SnapshotsLooked", "WhatNow?", "Closed"} <= set(seen)
@@ -58,7 +58,7 @@ def test_the_transitions_of_a_case_are_counted_through_its_branches_and_loops() 
 
 
 def test_a_retry_is_a_transition_and_a_caught_failure_goes_where_its_catch_says() -> None:
-    seen = transitions.entered(INCIDENT, invoked("Triage!", "Triage", "Isolate!", "Isolate!", "CloseDoor", "Protect", "DenyCredentials", "Snapshot!", "NotifyOpened", "Lockdown", "DenyAllCredentials", "Seal", "Close", "NotifyClosed"))
+    seen = transitions.entered(INCIDENT, invoked("Triage!", "Triage", "Isolate!", "Isolate!", "CloseDoor", "Protect", "DenyCredentials", "Snapshot!", "NotifyOpened", "Lockdown", "DenyAllCredentials", "Context", "Seal", "Close", "NotifyClosed"))
     assert (seen["Triage"], seen["Isolate"], seen["CloseDoor"], seen["SnapshotFailed"], seen["NoMemory"], seen["NoSnapshots"]) == (2, 2, 1, 1, 1, 1)
 
 

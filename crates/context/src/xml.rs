@@ -28,10 +28,13 @@ pub fn to_json(answer: &[u8]) -> Option<Value> {
                 open.push(Open { name: local.as_str().to_owned(), ..Open::default() });
                 false
             }
-            Token::ElementStart { .. } => return None,
-            Token::ElementEnd { end: ElementEnd::Open, .. } => false,
-            Token::ElementEnd { end: ElementEnd::Close(_, local), .. } if open.last()?.name != local.as_str() => return None,
-            Token::ElementEnd { .. } => true,
+            Token::ElementEnd { end: ElementEnd::Close(_, local), .. } => {
+                if open.last()?.name != local.as_str() {
+                    return None;
+                }
+                true
+            }
+            Token::ElementEnd { end, .. } => matches!(end, ElementEnd::Empty),
             Token::Text { text } => {
                 if let Some(inner) = open.last_mut() {
                     inner.text.push_str(&unescaped(text.as_str())?);
@@ -46,10 +49,12 @@ pub fn to_json(answer: &[u8]) -> Option<Value> {
             Token::Attribute { .. } | Token::Declaration { .. } | Token::Comment { .. } | Token::ProcessingInstruction { .. } => {
                 false
             }
-            // EC2 sends no document type, and what could define entities is not read.
-            Token::DtdStart { .. } | Token::EmptyDtd { .. } | Token::EntityDeclaration { .. } | Token::DtdEnd { .. } => {
-                return None;
-            }
+            // Too deep, or after the end; and EC2 sends no document type: what could define entities is not read.
+            Token::ElementStart { .. }
+            | Token::DtdStart { .. }
+            | Token::EmptyDtd { .. }
+            | Token::EntityDeclaration { .. }
+            | Token::DtdEnd { .. } => return None,
         };
         if closed {
             let inner = open.pop()?;

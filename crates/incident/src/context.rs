@@ -306,11 +306,11 @@ mod tests {
 
     #[test]
     fn the_verdict_is_that_of_the_sources() {
+        use SourceStatus::{Bounded, NotTaken, Nothing, Partly, Taken};
         let verdict = |statuses: &[SourceStatus]| {
             let outcome = |(source, status): (Source, &SourceStatus)| Outcome::without(source, *status, "why");
             Context::of(Source::ALL.into_iter().zip(statuses).map(outcome).collect()).status
         };
-        use SourceStatus::{Bounded, NotTaken, Nothing, Partly, Taken};
         for (statuses, expected) in [
             (&[Taken, Bounded, Nothing][..], ContextStatus::Collected),
             (&[Taken, NotTaken], ContextStatus::Partly),

@@ -477,6 +477,36 @@ mod tests {
     }
 
     #[test]
+    fn a_context_is_as_planned_where_each_source_is_as_it_should_be_or_the_target_is_gone() {
+        let source = |source: &str, status: &str, items: u32| {
+            json!({"source": source, "status": status, "items": items, "reason": "denied",
+            "object": (items > 0).then(|| json!({"key": "k", "versionId": "v", "sha256": "s", "size": 1}))})
+        };
+        let sources = json!([
+            source("cloudTrailTarget", "taken", 3),
+            source("cloudTrailSessions", "bounded", 400),
+            source("userData", "notTaken", 0),
+            source("guardDutyFindings", "nothing", 0)
+        ]);
+        let context = |status: &str| -> Context {
+            serde_json::from_value(json!({"status": status, "sources": sources, "failure": null})).unwrap()
+        };
+        let gone = plan(|plan| plan["target"]["state"] = json!("terminated"));
+        for (status, said) in [
+            ("collected", None),
+            ("partly", Some("not all of the target's context is there: its user data: denied")),
+            ("notCollected", Some("nothing of the target's context is there: its user data: denied")),
+            ("unknown", Some("nobody knows how much of the target's context is there: its user data: denied")),
+        ] {
+            let context = context(status);
+            assert_eq!(uncollected(&plan(|_| ()), Some(&context)).as_deref(), said, "{status}");
+            assert_eq!(uncollected(&gone, Some(&context)), None, "{status}");
+        }
+        assert!(uncollected(&plan(|_| ()), None).unwrap().contains("broke"));
+        assert_eq!(counted(&context("partly")), "3 calls about it, more than 400 calls by its role sessions");
+    }
+
+    #[test]
     fn the_path_is_left_until_a_later_step_reads_back_that_it_is_closed() {
         let (contained, locked) = (containment(), lockdown("partly", false, &json!([])));
         let said = Said { containment: Some(&contained), ..Said::default() };

@@ -25,8 +25,9 @@ const MOST_KEYS: usize = 2;
 
 /// What whoever reads the answers must know.
 const NOTE: &str = "CloudTrail tells of a call up to 15 minutes after it was made, so that the newest may not be here. Later, \
-    `aws cloudtrail lookup-events` with what stands in `asked` tells the rest. It has management events of 90 days, no data \
-    events; names, agents and parameters in them were chosen by the caller.";
+    `aws cloudtrail lookup-events` with what stands in `asked` tells the rest. It has management events of this Region and of \
+    90 days, and no data events; calls to global services such as IAM are in the history of us-east-1. Names, agents and \
+    parameters in them were chosen by the caller.";
 
 /// Calls that name the instance.
 pub(super) async fn target(run: &Run<'_>) -> Result<Found, AwsError> {

@@ -13,7 +13,7 @@ const PREFIX: &str = "AWS::IAM::AccessKey:";
 pub fn access_keys(input: &Value) -> Vec<String> {
     let input = input.get("event").unwrap_or(input);
     let body = At { value: input.get("detail").unwrap_or(input), path: String::new() };
-    let hub = body.get("findings").map(|findings| findings.items(MOST).collect()).unwrap_or_else(|| vec![body.clone()]);
+    let hub = body.get("findings").map_or_else(|| vec![body.clone()], |findings| findings.items(MOST).collect());
     let mut keys: Vec<String> = Vec::new();
     let mut add = |key: String| {
         let plain = (16..=128).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
