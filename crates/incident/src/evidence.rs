@@ -109,6 +109,16 @@ pub struct Containment {
     pub failure: Option<Failure>,
 }
 
+/// What Convert did, where there is a pause between the two swaps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Converted {
+    /// The interfaces that are in the conversion group now, open to everybody.
+    pub interfaces: Vec<InterfaceId>,
+    /// What could not be done, one sentence each. Isolate tries all of it again.
+    pub reasons: Vec<String>,
+}
+
 /// Whether a snapshot is locked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "camelCase", deny_unknown_fields)]

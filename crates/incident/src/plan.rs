@@ -414,6 +414,9 @@ pub struct Plan {
     pub policy: PolicySource,
     /// Whether to cut the network.
     pub cut: Cut,
+    /// How long the target stays in the wide-open conversion group before it is cut, in seconds; 0: no longer than a call takes.
+    #[serde(default)]
+    pub convert_pause_seconds: u8,
     /// Whether to capture memory, and through what.
     pub memory: MemoryPlan,
     /// Whether to deny the target's credentials.

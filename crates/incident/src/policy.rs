@@ -19,6 +19,8 @@ pub struct Policy {
     pub protected_tags: Vec<ProtectedTag>,
     /// When too much is being contained.
     pub brake: Brake,
+    /// How the network is cut.
+    pub containment: Containment,
     /// The most instances of one finding that are handled without a person (1 to 50).
     pub fan_out: u16,
     /// What happens to the target at the end.
@@ -92,6 +94,15 @@ pub struct Brake {
     pub group_share: f64,
 }
 
+/// How the network is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Containment {
+    /// For how many seconds (0 to 30) the target stays in the conversion group, open to everybody, before it is cut. AWS says of
+    /// an untracked flow that it ends at once with its rule [facts 1], so that none are needed.
+    pub convert_pause_seconds: u8,
+}
+
 /// The snapshots' lock and deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -156,6 +167,7 @@ impl Default for Policy {
             types: Types::default(),
             protected_tags: Vec::new(),
             brake: Brake::default(),
+            containment: Containment::default(),
             fan_out: 10,
             disposition: Disposition::Ask,
             permission: Permission::default(),
@@ -218,8 +230,19 @@ impl Default for SecurityHubPolicy {
 }
 
 /// The parts that must be JSON objects.
-const SECTIONS: [&str; 10] =
-    ["", "/types", "/brake", "/permission", "/snapshots", "/memory", "/credentials", "/evidence", "/securityHub", "/drills"];
+const SECTIONS: [&str; 11] = [
+    "",
+    "/types",
+    "/brake",
+    "/containment",
+    "/permission",
+    "/snapshots",
+    "/memory",
+    "/credentials",
+    "/evidence",
+    "/securityHub",
+    "/drills",
+];
 
 /// Why a policy is refused, with the field's path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -264,6 +287,8 @@ impl Policy {
         range((1..=1000).contains(&self.brake.targets_per_hour), "brake.targetsPerHour", "must be from 1 to 1000")?;
         let share = self.brake.group_share;
         range(share > 0.0 && share <= 1.0, "brake.groupShare", "must be above 0 and at most 1")?;
+        let pause = self.containment.convert_pause_seconds;
+        range(pause <= 30, "containment.convertPauseSeconds", "must be from 0 to 30")?;
         range((1..=50).contains(&self.fan_out), "fanOut", "must be from 1 to 50")?;
         range((1..=5).contains(&self.permission.persons), "permission.persons", "must be from 1 to 5")?;
         range((1..=72).contains(&self.permission.wait_hours), "permission.waitHours", "must be from 1 to 72")?;
@@ -352,6 +377,9 @@ mod tests {
             (r#"{"minimumSeverity":11}"#, "minimumSeverity"),
             (r#"{"minimumSeverity":"high"}"#, "minimumSeverity"),
             (r#"{"brake":{"groupShare":0}}"#, "brake.groupShare"),
+            (r#"{"containment":{"convertPauseSeconds":31}}"#, "containment.convertPauseSeconds"),
+            (r#"{"containment":{"convertPauseSeconds":-1}}"#, "containment.convertPauseSeconds"),
+            (r#"{"containment":[5]}"#, "containment"),
             (r#"{"snapshots":{"lockDays":0}}"#, "snapshots.lockDays"),
             (r#"{"snapshots":{"deadlineHours":73}}"#, "snapshots.deadlineHours"),
             (r#"{"evidence":{"days":36501}}"#, "evidence.days"),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_ec2::config::Builder;
 use futures_util::future;
 use handler::{AwsError, Recorder, StoreError, failed};
 use incident::evidence::InterfaceStatus;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use crate::around::Around;
 use crate::decide::{Decision, Family, Group, GroupNeed, Keeper, Move, Need, Nic, Role, Rules, Scope, World, decide};
 use crate::groups::{Ensured, allow_all, ensure, retire, retirement};
+use crate::pace::modest;
 use crate::records::{Attempt, change, intended, moved, rules_json};
 use crate::verdict::status;
 use crate::world::look;
@@ -132,6 +134,9 @@ impl Run<'_> {
     /// Decides and acts until nothing is left to do or something fails; then sees to it that no door is open. The world as it
     /// was read back last, or the error that kept it from being read.
     pub(crate) async fn settle(&mut self, mut world: World, first: Option<u32>) -> Result<Result<World, AwsError>, Error> {
+        if self.contain {
+            self.suspect(&world);
+        }
         for round in 0..ROUNDS {
             let Some((now, failed)) = self.round(&world, first.filter(|_| round == 0)).await? else { break };
             world = match now {
@@ -182,11 +187,15 @@ impl Run<'_> {
     /// A conversion group that is not open any more was closed by another case, perhaps before an interface of ours came in:
     /// then nothing became untracked in it.
     fn doubt(&mut self, doors: &BTreeMap<InterfaceId, GroupId>, now: &World) {
-        let open = |group: &Group| {
-            !group.retired && Family::missing(&group.rules.ingress).is_empty() && Family::missing(&group.rules.egress).is_empty()
-        };
-        let shut = doors.iter().filter(|(_, door)| !now.group(door).is_some_and(open));
+        let shut = doors.iter().filter(|(_, door)| !now.group(door).is_some_and(is_open));
         self.tracked.extend(shut.map(|(nic, _)| nic.clone()));
+    }
+
+    /// The same of what was brought into a conversion group before this run: by Convert, or by an attempt that broke.
+    fn suspect(&mut self, world: &World) {
+        let shut =
+            |nic: &&Nic| nic.groups.iter().filter_map(|id| world.group(id)).any(|it| it.role == Role::Conversion && !is_open(it));
+        self.tracked.extend(world.nics.iter().filter(|nic| nic.is_ours()).filter(shut).map(|nic| nic.id.clone()));
     }
 
     /// Whether an interface is in a collection group that is not exactly its path: no place to stay in.
@@ -246,8 +255,8 @@ impl Run<'_> {
         self.recording || (self.saved && self.is_planned(nic))
     }
 
-    /// Groups first; then every interface at once, each by itself.
-    async fn carry_out(&mut self, decision: &Decision) -> Round {
+    /// Finds or makes the groups that a decision needs.
+    async fn places(&mut self, decision: &Decision, round: &mut Round) -> BTreeMap<VpcId, Places> {
         let ec2 = &self.clients.ec2;
         let maker = self.plan.case_id.as_str();
         let path = self.open_path();
@@ -265,7 +274,6 @@ impl Run<'_> {
             (vpc.clone(), future::join3(ensure(ec2, maker, vpc, isolation, None), maybe(collection), maybe(conversion)).await)
         }))
         .await;
-        let mut round = Round::default();
         let mut places: BTreeMap<VpcId, Places> = BTreeMap::new();
         let mut lost = Vec::new();
         for (vpc, (isolation, collection, conversion)) in ensured {
@@ -279,6 +287,41 @@ impl Run<'_> {
         for why in lost {
             self.lose_path(&why);
         }
+        places
+    }
+
+    /// Converts every interface that a decision converts, and cuts none: Isolate comes next, and does. The interfaces that were.
+    ///
+    /// Each call is sent once: one that waited for another try would keep those open that went through.
+    pub(crate) async fn convert(&mut self, world: &World) -> Result<Vec<InterfaceId>, Error> {
+        let mut decision = self.decide(world);
+        decision.moves.retain(|moving| moving.convert);
+        for moving in &mut decision.moves {
+            (moving.convert, moving.to) = (false, Role::Conversion);
+        }
+        if decision.moves.is_empty() {
+            return Ok(Vec::new());
+        }
+        let number = self.recorder.intent(intended(&decision)).await?;
+        let mut round = Round::default();
+        let places = self.places(&decision, &mut round).await;
+        // Without a group to end in, converting would only open the target.
+        let door = |nic: &Nic| places.get(&nic.vpc).filter(|places| places.isolation.is_some())?.conversion.clone();
+        let moves: Vec<(&Nic, GroupId)> = decision.moves.iter().filter_map(|m| Some((&m.nic, door(&m.nic)?))).collect();
+        let attempts =
+            future::join_all(moves.iter().map(|(nic, door)| self.swap_at(modest(), nic, door, Role::Conversion))).await;
+        let went = moves.iter().zip(&attempts).filter(|(_, attempt)| attempt.error.is_none());
+        let converted = went.map(|((nic, _), _)| nic.id.clone()).collect();
+        round.attempts.extend(attempts);
+        round.attempts.extend(round.collecting);
+        self.log(None, Some(number), round.attempts);
+        Ok(converted)
+    }
+
+    /// Groups first; then every interface at once, each by itself.
+    async fn carry_out(&mut self, decision: &Decision) -> Round {
+        let mut round = Round::default();
+        let places = self.places(decision, &mut round).await;
         let of = |moving: &Move| places.get(&moving.nic.vpc);
         // Without a group to end in, converting would only open the target.
         let cuts: Vec<(&Move, GroupId, Role)> = decision
@@ -336,9 +379,13 @@ impl Run<'_> {
     }
 
     async fn swap(&self, nic: &Nic, group: &GroupId, role: Role) -> Attempt {
-        let call = self.clients.ec2.modify_network_interface_attribute().network_interface_id(nic.id.as_str());
         let pace = &self.clients.pace;
         let pace = if role == Role::Conversion { pace.opening() } else { pace.closing() };
+        self.swap_at(pace, nic, group, role).await
+    }
+
+    async fn swap_at(&self, pace: Builder, nic: &Nic, group: &GroupId, role: Role) -> Attempt {
+        let call = self.clients.ec2.modify_network_interface_attribute().network_interface_id(nic.id.as_str());
         let call = call.groups(group.as_str()).customize().config_override(pace);
         let result = call.send().await.map_err(failed(crate::records::MODIFY));
         let mut intended = moved(nic, role);
@@ -439,6 +486,11 @@ impl Run<'_> {
         let transient = self.failures.iter().find(|error| error.fault == Fault::Transient);
         transient.or_else(|| self.failures.first())
     }
+}
+
+/// Whether a conversion group lets everything pass: what is in another one becomes no more untracked.
+fn is_open(group: &Group) -> bool {
+    !group.retired && Family::missing(&group.rules.ingress).is_empty() && Family::missing(&group.rules.egress).is_empty()
 }
 
 /// The intent that is written while the first look is made: the plan's interfaces, from the groups that the plan has.

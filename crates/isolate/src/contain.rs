@@ -25,7 +25,8 @@ pub(crate) async fn contain(clients: &Clients, visit: &Visit, plan: &Plan) -> Re
     }
     let file = clients.store.case(&plan.case_id, plan.retention);
     let recorder = file.recorder(visit);
-    let planned = !plan.target.interfaces.is_empty();
+    // After a pause the interfaces are no more as the plan has them, and what is then to be changed is said after the look.
+    let planned = !plan.target.interfaces.is_empty() && plan.convert_pause_seconds == 0;
     let intent = async {
         // An intent to change nothing would say nothing.
         if planned { recorder.intent(first_intent(plan)).await.map(Some) } else { Ok(None) }

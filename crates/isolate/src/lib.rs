@@ -3,7 +3,7 @@
 //! `contain` moves every interface into the conversion group (allow-all, IPv4 and IPv6, both ways), which makes its flows
 //! untracked, and then into the isolation group, which has no rules: an untracked flow ends with the rule that allowed it
 //! [facts 1, 2]. Where memory is to be collected, the primary interface ends in the collection group instead: nothing in, and
-//! out just what the collector needs. `close-door` runs after a failure and sees to it that no interface stays in the
+//! out just what the collector needs. `convert` does the first half alone, where the policy wants a pause between the two. `close-door` runs after a failure and sees to it that no interface stays in the
 //! wide-open group; `lockdown` leaves nothing open at all, and switches instance metadata off. Outside of incidents `prepare`
 //! makes the groups beforehand, and `sweep` finds what is not as it should be.
 //!
@@ -18,6 +18,7 @@ mod act;
 mod around;
 mod close_door;
 mod contain;
+mod convert;
 pub mod decide;
 mod groups;
 mod lockdown;
@@ -33,7 +34,7 @@ pub mod ways;
 mod world;
 
 use handler::{AwsError, Store, StoreError};
-use incident::evidence::{Containment, Failure, Lockdown};
+use incident::evidence::{Containment, Converted, Failure, Lockdown};
 use incident::plan::Plan;
 use incident::sweep::{Prepared, Swept};
 use incident::{CaseId, Classify, Fault, Visit, VpcId};
@@ -47,6 +48,13 @@ pub use pace::{Pace, patient};
 pub enum Input {
     /// Cut the network of the target.
     Contain {
+        /// Where in the execution this is.
+        visit: Visit,
+        /// What may be done.
+        plan: Box<Plan>,
+    },
+    /// Make the target's flows untracked some time before the cut.
+    Convert {
         /// Where in the execution this is.
         visit: Visit,
         /// What may be done.
@@ -83,6 +91,8 @@ pub enum Input {
 pub enum Output {
     /// By `contain` and `close-door`.
     Containment(Containment),
+    /// By `convert`.
+    Converted(Converted),
     /// By `lockdown`.
     Lockdown(Lockdown),
     /// By `prepare`.
@@ -114,8 +124,8 @@ pub enum Error {
     /// What was there before is not on record.
     #[error("case `{0}` has no before.json, and nothing may be changed before the old value is durable: run triage again")]
     NotSaved(CaseId),
-    /// The plan leaves the cut to a person.
-    #[error("the plan of case `{0}` says to ask before the cut: let a person decide")]
+    /// The plan leaves the cut to a person, or has no pause in it.
+    #[error("the plan of case `{0}` does not have this done: let a person decide")]
     Withheld(CaseId),
     /// Changes were refused, and trying again, or closing the door, is up to the state machine.
     #[error("{left} of the target's interfaces are not cut: {reason}")]
@@ -148,6 +158,7 @@ impl Classify for Error {
 pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     match input {
         Input::Contain { visit, plan } => Box::pin(contain::contain(clients, &visit, &plan)).await.map(Output::Containment),
+        Input::Convert { visit, plan } => Box::pin(convert::convert(clients, &visit, &plan)).await.map(Output::Converted),
         Input::CloseDoor { visit, plan, failure } => {
             Box::pin(close_door::close_door(clients, &visit, &plan, failure)).await.map(Output::Containment)
         }

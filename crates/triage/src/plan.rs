@@ -65,6 +65,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         finding: trigger.summary.clone(),
         target: Target { memory_mib: *memory_mib, ..seen.target.clone() },
         policy: (*source).clone(),
+        convert_pause_seconds: policy.containment.convert_pause_seconds,
         credentials: denial(policy),
         snapshot_lock: SnapshotLock { mode: policy.snapshots.lock_mode, days: policy.snapshots.lock_days },
         retention: retention(policy, visit),

@@ -14,6 +14,7 @@ mod degraded;
 mod ending;
 mod memory;
 mod never_acts;
+mod pause;
 mod release;
 mod service;
 mod whole;

@@ -163,7 +163,7 @@ impl World {
     }
 
     fn isolate(&self) -> isolate::Clients {
-        isolate::Clients { ec2: self.ec2(), store: self.store() }
+        isolate::Clients { ec2: self.ec2(), store: self.store(), pace: isolate::Pace::once() }
     }
 
     fn protect(&self) -> protect::Clients {

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use template::{functions, resources, template, texts};
 
 /// States whose names are not those of their crates, with the crate and the mode; a step with one state needs no line.
-const MODES: [(&str, &str, &str); 22] = [
+const MODES: [(&str, &str, &str); 23] = [
+    ("Convert", "isolate", "convert"),
     ("Isolate", "isolate", "contain"),
     ("Lockdown", "isolate", "lockdown"),
     ("ClosePath", "isolate", "close-door"),

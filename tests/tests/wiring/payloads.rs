@@ -110,7 +110,7 @@ fn plan(cut: Value, memory: Value) -> Value {
         },
         "policy": {"from": "parameter", "name": "/cordon/policy", "version": 1}, "snapshotLock": {"mode": "governance", "days": 365},
         "retention": {"mode": "governance", "until": TIME}, "disposition": {"decision": "ask", "persons": 1, "waitSeconds": 86_400, "protectedTags": []}, "deadlines": {"snapshots": TIME, "memory": TIME},
-        "credentials": {"decision": "deny"}, "earlierCase": null, "risks": [],
+        "credentials": {"decision": "deny"}, "convertPauseSeconds": 5, "earlierCase": null, "risks": [],
     });
     if let Some(plan) = plan.as_object_mut() {
         plan.insert("cut".to_owned(), cut);

@@ -4,7 +4,7 @@ use incident::evidence::{Containment, ContainmentStatus, InterfaceStatus};
 use incident::risk::{Risk, RiskKind};
 use stub::Answer;
 
-use crate::support::{Cloud, NIC, NIC2, VPC, VPC2, WEB, plan};
+use crate::support::{Cloud, NIC, NIC2, Nic, VPC, VPC2, WEB, plan};
 
 const MODIFY: &str = "ec2:ModifyNetworkInterfaceAttribute";
 const BRANCH: &str = "eni-0aaaaaaaaaaaaaaab";
@@ -207,6 +207,21 @@ async fn what_others_keep_is_recorded_as_what_it_is_and_never_touched() {
     assert_eq!(contained.status, ContainmentStatus::Contained, "{contained:?}");
     let told = found(&contained, RiskKind::WaysNotRead);
     assert!(told.iter().any(|risk| risk.subject == NIC && risk.advice.contains("trunk")), "{told:?}");
+}
+
+#[tokio::test]
+async fn of_very_many_branches_the_first_are_recorded_and_the_rest_is_counted() {
+    let cloud = Cloud::simple().with_pair();
+    let branch = Nic { vpc: VPC.to_owned(), groups: vec![WEB.to_owned()], branch_of: Some(NIC.to_owned()), ..Nic::default() };
+    cloud.account().nics.extend((0..110).map(|n| (format!("eni-0bbbbbbbbbbbbb{n:03}"), branch.clone())));
+    let contained = cloud.contain(0).await.unwrap();
+    assert_eq!(contained.status, ContainmentStatus::Contained, "{contained:?}");
+    assert_eq!(contained.interfaces.len(), 1 + 40);
+    assert!(
+        found(&contained, RiskKind::WaysNotRead).iter().any(|risk| risk.subject == NIC && risk.advice.starts_with("70 more"))
+    );
+    let size = serde_json::to_vec(&contained).unwrap().len();
+    assert!(size < 50_000, "{size} bytes of a payload that must hold the rest of the case too");
 }
 
 #[tokio::test]

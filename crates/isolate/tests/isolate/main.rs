@@ -10,6 +10,7 @@
 mod around;
 mod collection;
 mod containing;
+mod converting;
 mod operator;
 mod support;
 mod throttled;

@@ -158,10 +158,11 @@ impl Cloud {
         }
     }
 
-    async fn step(&self, mode: &str, retry: u32, plan: &Value) -> Result<Output, isolate::Error> {
+    pub(crate) async fn step(&self, mode: &str, retry: u32, plan: &Value) -> Result<Output, isolate::Error> {
         let state = match mode {
             "contain" => "Isolate",
             "lockdown" => "Lockdown",
+            "convert" => "Convert",
             _ => "CloseDoor",
         };
         let mut input = json!({

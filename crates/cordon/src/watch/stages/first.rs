@@ -26,7 +26,7 @@ pub(super) fn isolate(facts: &Facts) -> Stage {
     if let Some(Cut::AskFirst { reasons }) = facts.plan.as_ref().map(|plan| &plan.cut) {
         return Stage::left_out(NAME, format!("a person must decide: {}", reasons.join("; ")));
     }
-    let trail = facts.trail(&["Isolate", "CloseDoor", "CloseDoorAfterFailure"]);
+    let trail = facts.trail(&["Convert", "Isolate", "CloseDoor", "CloseDoorAfterFailure"]);
     let told = facts.told(|told| told.containment.as_ref());
     let went = told.map(|told| (told.status, reasons(told.reasons.iter().map(String::as_str)))).or_else(|| {
         let (record, status) = trail.noted("status")?;
