@@ -68,7 +68,7 @@ class Admin:
             case "event":
                 return _send(account, body)
             case "snapshots":
-                return snapshots.behave(account, body.get("seconds"), body.get("rules"))
+                return snapshots.behave(account, body.get("seconds"), body.get("rules"), body.get("events", "once"))
             case "patience":
                 return stepfunctions.wait_for_people(account, body.get("seconds"))
             case "person":

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _install(settings: dict[str, Any]) -> None:
-    from . import agents, attributes, balancers, calls, cloudformation, console, ec2, iam, joint, multipart, scaling, sessions, snapshots, ssm, stepfunctions, storage, tracking
+    from . import agents, asynchronous, attributes, balancers, calls, cloudformation, console, ec2, iam, joint, multipart, scaling, sessions, snapshots, ssm, stepfunctions, storage, tracking
     from .admin import Admin
 
     calls.write_to(Path(settings["dir"]) / "calls.jsonl")
@@ -43,6 +43,7 @@ def _install(settings: dict[str, Any]) -> None:
     sessions.install()
     snapshots.install(settings["snapshotSeconds"])
     stepfunctions.install(settings["timeoutScale"])
+    asynchronous.install()
     storage.install()
     multipart.install()
     cloudformation.install()

@@ -1,11 +1,14 @@
-"""Snapshots that take time, fail, belong to a set, and can be locked. moto completes them at once and knows no locks."""
+"""Snapshots that take time, fail, belong to a set, can be locked, and say when they have ended, as EBS does [facts 67]. moto
+completes them at once, knows no locks and sends no events."""
 
 from __future__ import annotations
 
+import contextvars
 import datetime
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +28,11 @@ class Rules:
 
     seconds: float = 0.3
     rules: list[dict[str, Any]] = field(default_factory=list)
+    # What becomes of the events: they are sent `once`, `twice`, or are `lost`, or come `early`, before EC2 shows what they say.
+    events: str = "once"
+
+
+EVENTS = ("once", "twice", "lost", "early")
 
 
 _RULES: dict[str, Rules] = {}
@@ -34,23 +42,26 @@ DEFAULT = Rules()
 def install(seconds: float) -> None:
     DEFAULT.seconds = seconds
     # moto sets `status` when it makes a snapshot: that moment is when ours begins.
-    require(EBSBackend, "create_snapshot")
     Snapshot.status = property(_status, _begin)
     Snapshot.state = property(_status)
     Snapshot.progress = property(lambda self: f"{_percent(self)}%")
+    replace(EBSBackend, "create_snapshot", _by_itself)
     replace(EBSBackend, "create_snapshots", _as_a_set)
+    replace(EBSBackend, "copy_snapshot", _copied)
     replace(EBSBackend, "delete_snapshot", _not_while_locked)
     add(EC2Response, "lock_snapshot", lock_snapshot)
     add(EC2Response, "describe_locked_snapshots", describe_locked_snapshots)
 
 
-def behave(account: str, seconds: float | None = None, rules: list[dict[str, Any]] | None = None) -> None:
+def behave(account: str, seconds: float | None = None, rules: list[dict[str, Any]] | None = None, events: str = "once") -> None:
     """Sets how snapshots of `account` behave from now on, also those that are under way."""
+    if events not in EVENTS:
+        raise ValueError(f"events are sent {', '.join(EVENTS)}, not {events}")
     known = {"volume", "outcome", "seconds"}
     for rule in rules or []:
         if unknown := set(rule) - known:
             raise ValueError(f"a snapshot rule has {sorted(known)}, not {sorted(unknown)}")
-    _RULES[account] = Rules(DEFAULT.seconds if seconds is None else seconds, rules or [])
+    _RULES[account] = Rules(DEFAULT.seconds if seconds is None else seconds, rules or [], events)
 
 
 def _begin(snapshot: Any, _status: str) -> None:
@@ -85,35 +96,99 @@ def _percent(snapshot: Any) -> int:
     return min(99, int(100 * age / seconds)) if seconds else 0
 
 
+# Whether a set is being taken: its members say nothing by themselves.
+_taking_a_set: contextvars.ContextVar[bool] = contextvars.ContextVar("taking_a_set", default=False)
+
+
+def _by_itself(original: Any) -> Any:
+    def create(self: Any, *args: Any, **kwargs: Any) -> Any:
+        snapshot = original(self, *args, **kwargs)
+        # Those that come with moto's images are nobody's doing.
+        if not _taking_a_set.get() and not kwargs.get("from_ami"):
+            _tell_when_ended(self, "createSnapshot", [snapshot], f"volume/{snapshot.volume.id}")
+        return snapshot
+
+    return create
+
+
 def _as_a_set(original: Any) -> Any:
     def create(self: Any, *args: Any, **kwargs: Any) -> Any:
-        snapshots = original(self, *args, **kwargs)
+        before = _taking_a_set.set(True)
+        try:
+            snapshots = original(self, *args, **kwargs)
+        finally:
+            _taking_a_set.reset(before)
         for snapshot in snapshots:
             snapshot.__dict__["set"] = snapshots
-        _tell_when_done(self.account_id, self.region_name, snapshots)
+        _tell_when_ended(self, "createSnapshots", snapshots)
         return snapshots
 
     return create
 
 
-def _tell_when_done(account: str, region: str, snapshots: list[Any]) -> None:
-    """Sends the event that EBS sends when every member of a set has ended."""
+def _copied(original: Any) -> Any:
+    def copy(self: Any, source_snapshot_id: str, *args: Any, **kwargs: Any) -> Any:
+        snapshot = original(self, source_snapshot_id, *args, **kwargs)
+        _tell_when_ended(self, "copySnapshot", [snapshot], f"snapshot/{source_snapshot_id}")
+        return snapshot
 
-    def wait() -> None:
-        while any(_status(snapshot) == "pending" for snapshot in snapshots):
-            time.sleep(0.05)
+    return copy
+
+
+def _tell_when_ended(backend: Any, what: str, snapshots: list[Any], source: str = "") -> None:
+    """Sends the event that EBS sends when a snapshot, or every member of a set, is completed or in error."""
+    account, region, began = backend.account_id, backend.region_name, _now()
+    arn = lambda resource: f"arn:aws:ec2::{region}:{resource}"
+
+    def event(status: Callable[[Any], str]) -> dict[str, Any]:
+        failed = [snapshot.id for snapshot in snapshots if status(snapshot) == "error"]
+        about = {
+            "event": what, "result": "failed" if failed else "succeeded", "cause": f"Snapshot {failed[0]} is in status error" if failed else "", "request-id": "",
+            "startTime": began, "endTime": _now(),
+        }
+        if what == "createSnapshots":
+            about["snapshots"] = [{"snapshot_id": arn(f"snapshot/{s.id}"), "source": arn(f"volume/{s.volume.id}"), "status": status(s)} for s in snapshots]
+        else:
+            about |= {"snapshot_id": arn(f"snapshot/{snapshots[0].id}"), "source": arn(source)}
+        if what == "copySnapshot":
+            about |= {"incremental": "false", "transferType": "standard"}
+        kind = "EBS Multi-Volume Snapshots Completion Status" if what == "createSnapshots" else "EBS Snapshot Notification"
+        return {"Source": "aws.ec2", "DetailType": kind, "Detail": json.dumps(about), "Resources": [arn(f"snapshot/{s.id}") for s in snapshots]}
+
+    def send(entry: dict[str, Any]) -> None:
         from ministack.services import eventbridge
 
         responses.set_request_account_id(account)
-        failed = any(_status(snapshot) == "error" for snapshot in snapshots)
-        detail = {
-            "event": "createSnapshots", "result": "failed" if failed else "succeeded", "cause": "",
-            "snapshots": [{"snapshot_id": f"arn:aws:ec2::{region}:snapshot/{s.id}", "source": f"arn:aws:ec2::{region}:volume/{s.volume.id}", "status": _status(s)} for s in snapshots],
-        }
-        entry = {"Source": "aws.ec2", "DetailType": "EBS Multi-Volume Snapshots Completion Status", "Detail": json.dumps(detail)}
+        responses.set_request_region(region)
         eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
+    def wait() -> None:
+        told = False
+        while any(_status(snapshot) == "pending" for snapshot in snapshots):
+            if not told and _events(account) == "early" and all(_nearly(snapshot) for snapshot in snapshots):
+                send(event(lambda _: "completed"))
+                told = True
+            time.sleep(0.05)
+        # What somebody has deleted says nothing.
+        if any(_status(snapshot) not in ("completed", "error") or snapshot.id not in backend.snapshots for snapshot in snapshots):
+            return
+        for _ in range({"once": 1, "twice": 2, "lost": 0, "early": 0}[_events(account)]):
+            send(event(_status))
+
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _events(account: str) -> str:
+    return _RULES.get(account, DEFAULT).events
+
+
+def _nearly(snapshot: Any) -> bool:
+    """Whether at least half of its time is over."""
+    return _status(snapshot) == "completed" or _percent(snapshot) >= 50
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _not_while_locked(original: Any) -> Any:

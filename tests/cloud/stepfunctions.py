@@ -136,8 +136,12 @@ _waits: dict[str, float] = {}
 _asked: dict[str, Any] = {}
 
 
+# The function whose tasks wait for people. They are waited for as long as it takes; other waits are shortened as Wait is.
+PEOPLE = "cordon-permission"
+
+
 def wait_for_people(account: str, seconds: float | None) -> dict[str, Any]:
-    """How long a task of this account waits for its token, whatever its state says; None as long as that."""
+    """How long people of this account are waited for, whatever the state says; None as long as that."""
     if seconds is None:
         _waits.pop(account, None)
     else:
@@ -146,7 +150,7 @@ def wait_for_people(account: str, seconds: float | None) -> dict[str, Any]:
 
 
 def _callback(_original: Any) -> Any:
-    """A function that fails ends its task at once; what waits ends with its execution; a wait may be shortened."""
+    """A function that fails ends its task at once; what waits ends with its execution; waits are shortened as Wait is."""
 
     def invoke(resource: str, given: Any, token: str, state: dict[str, Any]) -> Any:
         if "states:::lambda:invoke" not in resource:
@@ -157,13 +161,17 @@ def _callback(_original: Any) -> Any:
         try:
             engine._call_lambda(engine._resolve_lambda_function_ref(given.get("FunctionName", ""), optimized=True), _within_limit(given["Payload"]))
             limit = state.get("TimeoutSeconds", 99_999_999)
-            patience = min(limit, _waits.get(responses.get_account_id(), limit))
+            people = PEOPLE in given.get("FunctionName", "")
+            scale = 1.0 if people else engine._SFN_WAIT_SCALE
+            patience = min(limit, _waits.get(responses.get_account_id(), limit)) if people else limit * scale
             began = time.monotonic()
-            while not event.wait(0.1):
+            while not event.wait(min(0.1, patience)):
                 _still_running(execution)
                 if time.monotonic() - began > patience:
                     _ahead.set(_ahead.get() + limit - patience)
                     raise _ExecutionError("States.Timeout", "")
+            if scale:
+                _ahead.set(_ahead.get() + (time.monotonic() - began) * (1 / scale - 1))
             told = engine._task_tokens[token]
         finally:
             engine._task_tokens.pop(token, None)

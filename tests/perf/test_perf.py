@@ -51,10 +51,11 @@ def test_the_transitions_of_a_case_are_counted_through_its_branches_and_loops() 
     usual = ("Triage", "Isolate", "Protect", "DenyCredentials", "Snapshot", "NotifyOpened", "MemoryCapture", "MemoryCapture", "Lockdown", "DenyAllCredentials", "WaitForSnapshot", "Context", "Seal", "Close", "NotifyClosed")
     seen = transitions.entered(INCIDENT, invoked(*usual))
     assert {name: count for name, count in seen.items() if count > 1} == {"MemoryCapture": 2, "MemoryDone?": 2}
-    assert {"ContainAndFreeze", "Preserve", "PauseForMemory", "SnapshotsLooked", "WhatNow?", "Closed"} <= set(seen)
-    assert not {"NoMemory", "WithholdCut", "PauseForSnapshot", "RecordFailure"} & set(seen)
+    assert {"ContainAndFreeze", "Preserve", "PauseForMemory", "Snapshots?", "WhatNow?", "Closed"} <= set(seen)
+    assert not {"NoMemory", "WithholdCut", "LookAgain?", "RecordFailure"} & set(seen)
     longer = transitions.entered(INCIDENT, invoked(*usual, "WaitForSnapshot"))
-    assert longer - seen == Counter({"PauseForSnapshot": 1, "WaitForSnapshot": 1, "SnapshotsDone?": 1})
+    assert longer - seen == Counter({"WaitForSnapshot": 1, "LookAgain?": 1}), "a look for which nothing was heard"
+    assert transitions.of_branch(INCIDENT, "WaitForSnapshot", longer) == 4
 
 
 def test_a_retry_is_a_transition_and_a_caught_failure_goes_where_its_catch_says() -> None:

@@ -29,6 +29,13 @@ def entered(definition: dict[str, Any], calls: Sequence[dict[str, Any]]) -> Coun
     return seen
 
 
+def of_branch(definition: dict[str, Any], state: str, seen: Counter[str]) -> int:
+    """How many of these transitions are in the branch of a Parallel that has a state."""
+    branches = (branch["States"] for outer in definition["States"].values() for branch in outer.get("Branches", []))
+    inside = next(states for states in branches if state in states)
+    return sum(times for name, times in seen.items() if name in inside)
+
+
 def _walk(machine: dict[str, Any], left: dict[str, deque[dict[str, Any]]], seen: Counter[str]) -> None:
     states, name = machine["States"], machine["StartAt"]
     while name:
@@ -36,7 +43,7 @@ def _walk(machine: dict[str, Any], left: dict[str, deque[dict[str, Any]]], seen:
         seen[name] += 1
         match state["Type"]:
             case "Task":
-                name = _task(name, state, left, seen)
+                name = _task(states, name, left, seen)
             case "Choice":
                 ways = [choice["Next"] for choice in state["Choices"]] + ([state["Default"]] if "Default" in state else [])
                 name = next((way for way in ways if _leads(states, way, left)), ways[-1])
@@ -48,10 +55,8 @@ def _walk(machine: dict[str, Any], left: dict[str, deque[dict[str, Any]]], seen:
                 name = state.get("Next")
 
 
-def _task(name: str, state: dict[str, Any], left: dict[str, deque[dict[str, Any]]], seen: Counter[str]) -> str | None:
-    if "waitForTaskToken" in state["Resource"]:
-        raise Astray(f"the log does not say how {name} ended: its answer comes by token")
-    attempts = left.get(name)
+def _task(states: dict[str, Any], name: str, left: dict[str, deque[dict[str, Any]]], seen: Counter[str]) -> str | None:
+    state, attempts = states[name], left.get(name)
     if not attempts:
         raise Astray(f"the definition leads to {name}, which was not invoked (again)")
     last = attempts.popleft()
@@ -59,11 +64,27 @@ def _task(name: str, state: dict[str, Any], left: dict[str, deque[dict[str, Any]
         last = attempts.popleft()
         seen[name] += 1
     if not last["error"]:
-        return state.get("Next")
+        return _silence(states, name, left) if "waitForTaskToken" in state["Resource"] else state.get("Next")
     for catcher in state.get("Catch", []):
         if last["error"] in catcher["ErrorEquals"] or "States.ALL" in catcher["ErrorEquals"]:
             return str(catcher["Next"])
     raise Astray(f"{name} failed with {last['error']}, which nothing catches")
+
+
+def _silence(states: dict[str, Any], name: str, left: dict[str, deque[dict[str, Any]]]) -> str | None:
+    """Where a Task leads that waited for its token. The log does not say whether that came in time; but where a time-out
+    leads back to the Task, and it was invoked again, it timed out."""
+    state = states[name]
+    timed_out = next((str(catcher["Next"]) for catcher in state["Catch"] if catcher["ErrorEquals"] == ["States.Timeout"]), None)
+    if timed_out is None or not _reaches(states, timed_out, name):
+        raise Astray(f"the log does not say how {name} ended: its answer comes by token")
+    return timed_out if left[name] else state.get("Next")
+
+
+def _reaches(states: dict[str, Any], name: str, wanted: str) -> bool:
+    """Whether one Choice or none leads from a state to another."""
+    ways = [choice["Next"] for choice in states[name].get("Choices", [])] + [states[name].get("Default")]
+    return name == wanted or wanted in ways
 
 
 def _leads(states: dict[str, Any], name: str, left: dict[str, deque[dict[str, Any]]], passed: frozenset[str] = frozenset()) -> bool:

@@ -47,8 +47,11 @@ fn edges(out: &mut String, pad: &str, name: &str, state: &Value) {
     for next in ways {
         line(out, pad, &format!("{} --> {}", id(name), id(&next)));
     }
-    for next in list(state, "Catch").filter_map(|catch| text(catch, "Next")) {
-        line(out, pad, &format!("{} --> {}: failed", id(name), id(&next)));
+    for catch in list(state, "Catch") {
+        let how = if list(catch, "ErrorEquals").eq(["States.Timeout"]) { "timed out" } else { "failed" };
+        if let Some(next) = text(catch, "Next") {
+            line(out, pad, &format!("{} --> {}: {how}", id(name), id(&next)));
+        }
     }
     let ends = state.get("End").and_then(Value::as_bool).unwrap_or_default();
     if ends || matches!(state.get("Type").and_then(Value::as_str), Some("Succeed" | "Fail")) {

@@ -34,8 +34,10 @@ pub struct Edge<'a> {
     pub to: &'a str,
     /// What is assigned on the way.
     pub assign: Option<&'a Map<String, Value>>,
-    /// Whether it is taken because the state failed. People who do not answer in time are no failure.
+    /// Whether it is taken because the state failed.
     pub caught: bool,
+    /// Whether it is taken because nobody sent the state's token back in time, which is no failure.
+    pub silence: bool,
     /// The condition of a Choice's rule.
     pub condition: &'a str,
 }
@@ -112,8 +114,8 @@ impl State {
         self.body.pointer("/Arguments/Payload").and_then(Value::as_object)
     }
 
-    /// Whether a Task waits for people: until somebody sends its token back, or its time is over.
-    pub fn waits_for_people(&self) -> bool {
+    /// Whether a Task waits until somebody sends its token back, or its time is over.
+    pub fn waits_for_token(&self) -> bool {
         text(&self.body, "Resource").ends_with(".waitForTaskToken")
     }
 
@@ -133,14 +135,14 @@ impl State {
         let mut edges = Vec::new();
         for field in ["Next", "Default"] {
             if let Some(to) = self.body.get(field).and_then(Value::as_str) {
-                edges.push(Edge { to, assign: assign(&self.body), caught: false, condition: "" });
+                edges.push(Edge { to, assign: assign(&self.body), caught: false, silence: false, condition: "" });
             }
         }
         for (field, caught) in [("Choices", false), ("Catch", true)] {
             for rule in self.list(field) {
-                let silence = self.waits_for_people() && errors(rule).eq(["States.Timeout"]);
-                let caught = caught && !silence;
-                edges.push(Edge { to: text(rule, "Next"), assign: assign(rule), caught, condition: text(rule, "Condition") });
+                let silence = self.waits_for_token() && errors(rule).eq(["States.Timeout"]);
+                let (to, condition) = (text(rule, "Next"), text(rule, "Condition"));
+                edges.push(Edge { to, assign: assign(rule), caught: caught && !silence, silence, condition });
             }
         }
         edges

@@ -13,6 +13,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::aws::{AwsError, failed};
 use crate::recorder::Recorder;
 
+/// How often what is the latest is written before it gives up against others.
+const LATEST_TRIES: u8 = 3;
+
 /// The evidence bucket.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -125,6 +128,24 @@ impl Store {
             Err(error) if error.is("PreconditionFailed") || (if_match.is_some() && error.is("NoSuchKey")) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Writes `value` at `key`, unless a later attempt has written there: of several tokens the latest is waited for.
+    /// `attempt` orders the attempts.
+    pub async fn put_latest<T, O>(&self, key: &str, value: &T, attempt: impl Fn(&T) -> O) -> Result<(), StoreError>
+    where
+        T: Serialize + DeserializeOwned,
+        O: PartialOrd,
+    {
+        for _ in 0..LATEST_TRIES {
+            let there = self.get(key).await?;
+            let later =
+                there.as_ref().and_then(|there| there.json::<T>().ok()).is_some_and(|there| attempt(value) < attempt(&there));
+            if later || self.put_if(key, to_json(value), there.as_ref().map(|there| there.etag.as_str())).await? {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Conflict { key: key.to_owned() })
     }
 
     /// Deletes the object at `key` if it has this `ETag`. `false` where it has another or is gone.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::ids::{CaseId, ExecutionArn, InstanceId};
+use crate::ids::{CaseId, ExecutionArn, InstanceId, SnapshotId};
 use crate::permission::Decision;
 use crate::progress::Stage;
 use crate::text::key_segment;
@@ -73,6 +73,16 @@ pub fn approval(decision: Decision, person: &str) -> String {
 /// case file, and that function alone may read it.
 pub fn asking(case: &CaseId) -> String {
     format!("permission/{case}.json")
+}
+
+/// What is needed to wake the execution that waits for the snapshots of a case. It holds a task token, as [`asking`] does.
+pub fn waiting(case: &CaseId) -> String {
+    format!("waiting/{case}.json")
+}
+
+/// Whose snapshot this is, for whoever hears that it has ended: found without a list, and without asking EC2.
+pub fn awaited(snapshot: &SnapshotId) -> String {
+    format!("waiting/{snapshot}.json")
 }
 
 /// How far a long wait has come, for those who watch. Not evidence.

@@ -163,6 +163,9 @@ pub struct Freeze {
     pub snapshots: Vec<Taken>,
     /// The volumes without one, as `snapshot:vol-…`.
     pub missing: Vec<Missing>,
+    /// How long the wait for them goes on undisturbed before each look, in seconds, up to the plan's deadline.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<u32>,
     /// The failure that ended the step, where one did.
     pub failure: Option<Failure>,
 }
@@ -197,7 +200,14 @@ pub struct SnapshotLook {
     pub completed_at: Option<Timestamp>,
 }
 
-/// What Preserve ended with, and each look on the way.
+impl SnapshotLook {
+    /// Whether it may still be completed.
+    pub fn is_pending(&self) -> bool {
+        self.state == "pending"
+    }
+}
+
+/// What a look at all snapshots says, and what the wait for them ended with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Preserved {
@@ -205,14 +215,19 @@ pub struct Preserved {
     pub status: LookStatus,
     /// The slowest snapshot's progress, 0 to 100.
     pub percent: u8,
-    /// How long to wait before the next look; 0 when there is none.
-    pub pause_seconds: u32,
     /// Each snapshot.
     pub snapshots: Vec<SnapshotLook>,
     /// What will not come, as `snapshot:vol-…`.
     pub missing: Vec<Missing>,
     /// The failure that ended the wait, where one did.
     pub failure: Option<Failure>,
+}
+
+impl Preserved {
+    /// Whether the wait goes on.
+    pub fn is_pending(&self) -> bool {
+        self.status == LookStatus::Pending
+    }
 }
 
 /// How a capture of memory stands.

@@ -16,6 +16,7 @@ pub mod finding;
 pub mod heard;
 pub mod ids;
 pub mod manifest;
+pub mod patience;
 pub mod permission;
 pub mod plan;
 pub mod policy;

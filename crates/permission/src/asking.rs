@@ -1,6 +1,6 @@
 //! The question that is open: what is needed to take answers and to wake the execution.
 
-use handler::{CaseFile, Store, StoreError, case_file};
+use handler::{CaseFile, Store};
 use incident::claim::Claim;
 use incident::evidence::{Missing, ObjectRef};
 use incident::plan::Retention;
@@ -8,9 +8,6 @@ use incident::{CaseId, ExecutionArn, InstanceId, Visit, case};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-
-/// How often a newer question is written before it gives up against others.
-const TRIES: u8 = 3;
 
 /// `permission/<case-id>.json`. It holds a task token: the bucket's policy lets this function alone read it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,16 +43,7 @@ impl Asking {
 
     /// Writes the question, unless a later attempt has written one: its token is the one that is waited for.
     pub(crate) async fn keep(&self, store: &Store) -> Result<(), Error> {
-        let key = case::asking(&self.case_id);
-        for _ in 0..TRIES {
-            let there = store.get(&key).await?;
-            let later =
-                there.as_ref().and_then(|there| there.json::<Self>().ok()).is_some_and(|there| self.attempt() < there.attempt());
-            if later || store.put_if(&key, case_file::to_json(self), there.as_ref().map(|there| there.etag.as_str())).await? {
-                return Ok(());
-            }
-        }
-        Err(StoreError::Conflict { key }.into())
+        Ok(store.put_latest(&case::asking(&self.case_id), self, Self::attempt).await?)
     }
 
     /// Orders the attempts to ask.

@@ -12,6 +12,7 @@ mod take;
 
 use handler::{AwsError, Store, StoreError};
 use incident::evidence::{Freeze, Missing, Taken};
+use incident::patience;
 use incident::plan::Plan;
 use incident::record::Change;
 use incident::{Classify, Fault, Visit};
@@ -81,7 +82,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     if found.volumes.is_empty() {
         recorder.outcome(number, Vec::new(), json!({"volumes": []})).await?;
         let missing = Missing::new("disks", "the instance has no EBS volumes that could be frozen");
-        return Ok(Freeze { snapshots: Vec::new(), missing: vec![missing], failure: None });
+        return Ok(Freeze { snapshots: Vec::new(), missing: vec![missing], pauses: Vec::new(), failure: None });
     }
 
     let taking = Box::pin(take::missing_ones(&clients.ec2, &plan, &found)).await;
@@ -97,7 +98,8 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
         return Err(error.into());
     }
     let missing = plan::missing(&found.volumes, &taken, &taking.refused);
-    Ok(Freeze { snapshots: taken, missing, failure: None })
+    let pauses = patience::pauses(visit.entered, plan.deadlines.snapshots, &plan.case_id);
+    Ok(Freeze { snapshots: taken, missing, pauses, failure: None })
 }
 
 fn change(action: &str, subject: &str, to: Value) -> Change {

@@ -1,120 +1,121 @@
-//! One look at the snapshots of a case: pending (and how long to wait for the next look), completed, or not coming.
+//! Waits for the snapshots of a case: looks, and leaves the execution to wait by a task token until it is woken.
 //!
-//! Safe to repeat: it only looks, and says beside the case how far it is.
+//! The state machine asks for `wait`: the token is kept where this function alone may read it, and only then is looked, so
+//! that nothing that ends between the two goes unseen. EventBridge brings what EBS says of snapshots that have ended: whose
+//! they are is found by a key, all of that case's snapshots are looked at, and where none of them is pending any more, the
+//! execution is woken with what was seen. An event that never comes costs time and nothing else: the state's own time-out,
+//! ever longer, brings the next look ([`incident::patience`]).
 //!
-//! INVARIANT: nothing here waits. The state machine does, for as long as the look says.
+//! Safe to repeat: a look changes nothing; a newer token replaces an older one and never the other way round; who was woken
+//! already is not woken again, which is no error.
+//!
+//! INVARIANT: an event only wakes. What is true is what EC2 says when it is asked, before anybody is woken.
+//! INVARIANT: nothing here waits, and no token is ever in a log, a record or the case.
 
+pub mod event;
+mod hear;
+mod look;
 pub mod progress;
+mod waiting;
 
-use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{Filter, Snapshot};
-use handler::{AwsError, Store, failed};
-use incident::evidence::{Freeze, LookStatus, Preserved, SnapshotLook, Taken};
+use handler::{AwsError, Store, StoreError};
+use incident::evidence::Freeze;
 use incident::plan::Plan;
-use incident::progress::{Progress, Stage};
-use incident::{Classify, Fault, Visit};
-use jiff::Timestamp;
-use serde::Deserialize;
+use incident::{Classify, Fault, SnapshotId, Visit};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use waiting::Waiting;
+
+/// What the state machine asks for, or the event of a snapshot that has ended: the two are told apart by `detail-type`.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A state of the state machine.
+    Wait(Box<Wait>),
+    /// EventBridge's "EBS Snapshot Notification" or "EBS Multi-Volume Snapshots Completion Status".
+    Event(Value),
+}
+
+impl<'de> Deserialize<'de> for Input {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        if value.get("detail-type").is_some() {
+            return Ok(Self::Event(value));
+        }
+        serde_json::from_value(value).map(Self::Wait).map_err(serde::de::Error::custom)
+    }
+}
 
 /// What the state machine asks for.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Input {
+pub struct Wait {
     /// Where in the execution this is.
     pub visit: Visit,
+    /// The task's token: whoever has it and the right to send it may wake the execution.
+    pub token: String,
     /// What may be done, and until when.
     pub plan: Box<Plan>,
-    /// The snapshots to look at.
+    /// The snapshots to wait for.
     pub freeze: Freeze,
     /// How many looks there have been.
     pub looks: u32,
 }
 
-/// What the look says.
-pub type Output = Preserved;
-
 /// What the step talks to.
 #[derive(Debug, Clone)]
 pub struct Clients {
     /// The snapshots.
-    pub ec2: Client,
+    pub ec2: aws_sdk_ec2::Client,
+    /// Where the execution waits.
+    pub sfn: aws_sdk_sfn::Client,
     /// The evidence bucket.
     pub store: Store,
 }
 
-/// Why the look failed.
+/// Why the snapshots could not be looked at, or nobody be woken.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct Error(#[from] AwsError);
+pub enum Error {
+    /// An AWS call failed.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
+    /// The bucket could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// EC2 lags behind its own event. Lambda brings an event again whose function has failed, a minute later.
+    #[error("EC2 does not show yet that `{0}` has ended, as its event says")]
+    NotYetShown(SnapshotId),
+}
 
 impl Classify for Error {
     fn fault(&self) -> Fault {
-        self.0.fault()
-    }
-}
-
-/// Looks once.
-pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
-    let Input { visit, plan, freeze, looks } = input;
-    let described = describe(&clients.ec2, &plan, &freeze.snapshots).await?;
-    let seen = freeze.snapshots.iter().map(|taken| look(taken, &described)).collect();
-    // The plan's opening stands in for a start that AWS did not tell.
-    let begun = freeze.snapshots.iter().filter_map(|taken| taken.started_at).min().unwrap_or(plan.opened);
-    let clock = progress::Clock { now: visit.entered, begun, deadline: plan.deadlines.snapshots };
-    let preserved = progress::assess(seen, looks, clock);
-    clients.store.say_progress(&plan.case_id, &how_far(&preserved, clock)).await;
-    Ok(preserved)
-}
-
-/// The look as those see it who watch.
-fn how_far(preserved: &Preserved, clock: progress::Clock) -> Progress {
-    let said = match preserved.status {
-        LookStatus::Pending => "pending",
-        LookStatus::Completed => "completed",
-        LookStatus::Incomplete => "incomplete",
-    };
-    Progress {
-        schema: Progress::SCHEMA.to_owned(),
-        stage: Stage::Snapshots,
-        since: clock.begun,
-        at: clock.now,
-        percent: preserved.percent,
-        done_bytes: None,
-        of_bytes: None,
-        said: said.to_owned(),
-        ended: preserved.status != LookStatus::Pending,
-    }
-}
-
-/// EC2's description of the snapshots. One id that EC2 does not know fails the whole call by ids; then they are looked for
-/// by the case's tag, so that the others are still seen.
-async fn describe(ec2: &Client, plan: &Plan, taken: &[Taken]) -> Result<Vec<Snapshot>, AwsError> {
-    // No ids would mean every snapshot that there is.
-    if taken.is_empty() {
-        return Ok(Vec::new());
-    }
-    let ids = taken.iter().map(|taken| taken.snapshot_id.to_string()).collect();
-    let by_ids = ec2.describe_snapshots().set_snapshot_ids(Some(ids)).send().await.map_err(failed("ec2:DescribeSnapshots"));
-    match by_ids {
-        Ok(page) => Ok(page.snapshots.unwrap_or_default()),
-        Err(error) if error.is("InvalidSnapshot.NotFound") => {
-            let of_case = Filter::builder().name("tag:cordon:case").values(plan.case_id.as_str()).build();
-            let page = ec2.describe_snapshots().owner_ids("self").filters(of_case).send().await;
-            Ok(page.map_err(failed("ec2:DescribeSnapshots"))?.snapshots.unwrap_or_default())
+        match self {
+            Self::Aws(error) => error.fault(),
+            Self::Store(error) => error.fault(),
+            Self::NotYetShown(_) => Fault::Transient,
         }
-        Err(error) => Err(error),
     }
 }
 
-fn look(taken: &Taken, described: &[Snapshot]) -> SnapshotLook {
-    let found = described.iter().find(|snapshot| snapshot.snapshot_id() == Some(taken.snapshot_id.as_str()));
-    let percent = found.and_then(Snapshot::progress).map_or(0, progress::percent);
-    SnapshotLook {
-        snapshot_id: taken.snapshot_id.clone(),
-        volume_id: taken.volume_id.clone(),
-        state: found.and_then(Snapshot::state).map_or("gone", |state| state.as_str()).to_owned(),
-        percent,
-        size_gib: found.and_then(Snapshot::volume_size),
-        completed_at: found.and_then(Snapshot::completion_time).and_then(|time| Timestamp::from_second(time.secs()).ok()),
+/// Waits, or hears. What this gives is for the log alone: the state waits for its token.
+pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
+    match input {
+        Input::Wait(wait) => self::wait(clients, *wait).await,
+        Input::Event(event) => hear::hear(clients, &event).await,
     }
+}
+
+/// Keeps the token, looks, and ends the wait at once where there is nothing left to wait for.
+async fn wait(clients: &Clients, input: Wait) -> Result<Value, Error> {
+    let Wait { visit, token, plan, freeze, looks } = input;
+    let now = visit.entered;
+    let waiting = Waiting::new(visit, token, &plan, freeze.snapshots);
+    if looks == 0 {
+        waiting.say_whose(&clients.store).await?;
+    }
+    // Before the look: whatever ends after it is heard of, and finds the token.
+    waiting.keep(&clients.store).await?;
+    let preserved = look::all(clients, &waiting, now, now).await?;
+    let woken = !preserved.is_pending() && waiting.wake(&clients.sfn, &preserved).await?;
+    Ok(json!({"status": preserved.status, "percent": preserved.percent, "woken": woken}))
 }

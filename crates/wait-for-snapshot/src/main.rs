@@ -5,6 +5,10 @@ use wait_for_snapshot::{Clients, handle};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), handler::Fatal> {
     let config = handler::aws_config().await;
-    let clients = Clients { ec2: aws_sdk_ec2::Client::new(&config), store: handler::Store::from_env(&config)? };
-    handler::serve(async |input| handle(&clients, input).await).await
+    let clients = Clients {
+        ec2: aws_sdk_ec2::Client::new(&config),
+        sfn: aws_sdk_sfn::Client::new(&config),
+        store: handler::Store::from_env(&config)?,
+    };
+    handler::serve(async |input| Box::pin(handle(&clients, input)).await).await
 }

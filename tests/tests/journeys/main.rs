@@ -17,4 +17,5 @@ mod never_acts;
 mod pause;
 mod release;
 mod service;
+mod waiting;
 mod whole;

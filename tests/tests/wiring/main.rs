@@ -185,8 +185,8 @@ fn functions_give_up_before_their_tasks_do() {
     for task in tasks() {
         let (function, task_limit) = (limit(task.function()), task.number("TimeoutSeconds"));
         assert!(function > 0, "{}Function: set Timeout", task.function());
-        // People take longer than any function.
-        if task.waits_for_people() {
+        // Whoever sends the token takes longer than any function.
+        if task.waits_for_token() {
             continue;
         }
         assert!(function < task_limit, "{}: the function's {function} s must end within the Task's {task_limit} s", task.name);

@@ -79,10 +79,13 @@ fn samples(variable: &str) -> Vec<Value> {
         "containment" | "shut" => vec![
             json!({"status": "contained", "interfaces": [], "readBackAt": TIME, "reasons": [], "risks": [], "failure": null}),
         ],
-        "freeze" => vec![json!({"snapshots": [], "missing": [], "failure": null})],
+        "freeze" => vec![
+            json!({"snapshots": [], "missing": [], "failure": null}),
+            json!({"snapshots": [], "missing": [], "pauses": [300, 60], "failure": null}),
+        ],
         "opening" => vec![json!({"told": true, "messageId": "1"}), json!({"told": false, "reason": "text"})],
         "preserved" | "look" => vec![json!({
-            "status": "completed", "percent": 100, "pauseSeconds": 0, "snapshots": [], "missing": [], "failure": null,
+            "status": "completed", "percent": 100, "snapshots": [], "missing": [], "failure": null,
         })],
         "sealed" => vec![json!({"manifest": object, "complete": true, "missing": []})],
         "closed" => vec![json!({"asPlanned": true, "manifest": object, "reasons": []})],

@@ -177,7 +177,7 @@ pub(crate) fn freeze() -> Value {
 }
 
 pub(crate) fn preserved(state: &str) -> Value {
-    json!({"status": "completed", "percent": 100, "pauseSeconds": 0, "missing": [], "failure": null, "snapshots": [
+    json!({"status": "completed", "percent": 100, "missing": [], "failure": null, "snapshots": [
         {"snapshotId": "snap-0abc1234def567890", "volumeId": "vol-0abc1234def567890", "state": state, "percent": 100, "sizeGib": 8, "completedAt": null}]})
 }
 
