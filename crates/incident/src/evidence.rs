@@ -163,6 +163,9 @@ pub struct Freeze {
     pub snapshots: Vec<Taken>,
     /// The volumes without one, as `snapshot:vol-…`.
     pub missing: Vec<Missing>,
+    /// What the snapshots do not hold as it seems.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<Risk>,
     /// How long the wait for them goes on undisturbed before each look, in seconds, up to the plan's deadline.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pauses: Vec<u32>,

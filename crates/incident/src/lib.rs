@@ -9,6 +9,7 @@ pub mod case;
 pub mod claim;
 pub mod context;
 pub mod custody;
+pub mod disks;
 pub mod ending;
 pub mod evidence;
 pub mod fault;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::disks::Disk;
 use crate::ending;
 use crate::evidence::{
     Capture, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, Failure, InterfaceStatus, Lockdown, Missing,
@@ -66,6 +67,9 @@ pub struct Report {
     pub termination: Option<Termination>,
     /// The snapshots.
     pub snapshots: Vec<SealedSnapshot>,
+    /// How to look into them.
+    #[serde(default)]
+    pub disks: Vec<Disk>,
     /// What is missing from the evidence.
     pub missing: Vec<Missing>,
     /// What remains.

@@ -37,6 +37,12 @@ pub enum RiskKind {
     UnmanagedInterface,
     /// Instance-store volumes are in no snapshot and are lost on stop [facts 72].
     InstanceStore,
+    /// The target may hibernate: an image of its memory may lie on its root volume [facts 22].
+    Hibernation,
+    /// Other instances have a volume of the target attached as well.
+    SharedVolume,
+    /// A snapshot was taken by itself and holds another moment than the others.
+    OutOfSet,
     /// A Spot instance can be taken away at any time [facts 20].
     SpotInterruption,
     /// Memory has not been captured.

@@ -6,8 +6,8 @@
 
 use crate::context::{Context, ContextStatus, Source, SourceStatus};
 use crate::evidence::{
-    Capture, CaptureStatus, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, InterfaceOutcome, InterfaceStatus,
-    Lockdown, LockdownStatus, Missing, Permission, Termination,
+    Capture, CaptureStatus, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, Freeze, InterfaceOutcome,
+    InterfaceStatus, Lockdown, LockdownStatus, Missing, Permission, Termination,
 };
 use crate::plan::{Cut, DenialPlan, MemoryPlan, Plan, SkipReason};
 use crate::protection::{Protection, ProtectionStatus};
@@ -100,6 +100,12 @@ fn unseen_balancers() -> Risk {
     let advice =
         "nobody could look at load balancers: it may still be sent requests, and what came through one may go on: look by hand";
     Risk::new(RiskKind::LoadBalancer, "", advice)
+}
+
+/// What remains, with what the snapshots do not hold as it seems.
+pub fn risks_with(plan: Option<&Plan>, said: Said<'_>, freeze: Option<&Freeze>) -> Vec<Risk> {
+    let found = freeze.map(|freeze| freeze.risks.as_slice()).unwrap_or_default();
+    later(risks(plan, said), found)
 }
 
 /// What remains of a target that is no more: what was taken from it, and what was not.

@@ -1,19 +1,14 @@
 //! The closing manifest: the exact set of objects of a case.
 
-<<<<<<< HEAD
-use handler::{CaseFile, StoreError};
-use incident::context::{Document, Source};
-=======
 use std::collections::HashSet;
 
 use handler::StoreError;
->>>>>>> 306b2c4 (Fuzz targets for whatever comes from outside, in a workspace of their own; the largest case is sealed and closed within the function's memory and time: records are shared and found by their version)
 use incident::evidence::{Capture, Closed, ObjectRef, Sealed};
 use incident::manifest::{Chain, ClosingManifest, EvidenceManifest, Item, SealedSnapshot};
 use incident::record::Record;
 use incident::report::{self, Report};
 use incident::said::{self, Said};
-use incident::{Classify as _, Fault, case, custody, timeline};
+use incident::{Classify as _, Fault, case, custody, disks, timeline};
 
 use crate::assess;
 use crate::evidence::{self, chain, seal, sealed};
@@ -199,9 +194,10 @@ async fn tell(
         context: input.context.clone(),
         permission: input.permission.clone(),
         termination: input.termination.clone(),
+        disks: disks::of(plan, &snapshots),
         snapshots,
         missing: sealed.map(|sealed| sealed.missing.clone()).unwrap_or_default(),
-        risks: said::risks(plan, said),
+        risks: said::risks_with(plan, said, input.freeze.as_ref()),
         actions: report::actions(&records),
     };
     file.put(case::REPORT, handler::case_file::to_json(&report)).await?;

@@ -66,7 +66,7 @@ pub(crate) async fn seal(
         snapshots,
         items,
         custody,
-        risks: said::risks(Some(plan), known.said),
+        risks: said::risks_with(Some(plan), known.said, known.freeze),
         signing: sign::signing(clients),
     };
     file.put(case::EVIDENCE_MANIFEST, handler::case_file::to_json(&manifest)).await?;

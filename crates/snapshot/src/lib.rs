@@ -6,10 +6,12 @@
 //! Safe to repeat: `CreateSnapshots` has no client token, so snapshots are found again by the case's tag before anything is
 //! taken, and the calls that take them are never resent by the SDK: after a lost answer the next attempt looks first.
 
+pub mod left_out;
 mod lock;
 pub mod plan;
 mod take;
 
+use futures_util::future::join;
 use handler::{AwsError, Store, StoreError};
 use incident::evidence::{Freeze, Missing, Taken};
 use incident::patience;
@@ -20,6 +22,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::plan::Found;
+
+/// From this attempt on, what AWS could not do in passing is told as missing: the state machine tries no further, and what
+/// was taken must not be lost with what was not.
+const LAST_RETRY: u32 = 5;
 
 /// What the state machine asks for.
 #[derive(Debug, Clone, Deserialize)]
@@ -69,7 +75,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let recorder = clients.store.case(&plan.case_id, plan.retention).recorder(&visit);
     let intended = vec![change("ec2:CreateSnapshots", plan.target.instance_id.as_str(), json!({"volumes": plan.target.volumes}))];
     // The look changes nothing, so that the intent may be written beside it.
-    let (number, found) = futures_util::future::join(recorder.intent(intended), take::look(&clients.ec2, &plan)).await;
+    let (number, found) = join(recorder.intent(intended), take::look(&clients.ec2, &plan)).await;
     let number = number?;
     let found = match found {
         Ok(found) => found,
@@ -81,25 +87,33 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     };
     if found.volumes.is_empty() {
         recorder.outcome(number, Vec::new(), json!({"volumes": []})).await?;
-        let missing = Missing::new("disks", "the instance has no EBS volumes that could be frozen");
-        return Ok(Freeze { snapshots: Vec::new(), missing: vec![missing], pauses: Vec::new(), failure: None });
+        let facts = left_out::look(&clients.ec2, &plan).await;
+        let mut missing = vec![Missing::new("disks", "the instance has no EBS volumes that could be frozen")];
+        missing.extend(left_out::missing(&facts));
+        let risks = left_out::risks(&facts, &[], &[]);
+        return Ok(Freeze { snapshots: Vec::new(), missing, risks, pauses: Vec::new(), failure: None });
     }
 
     let taking = Box::pin(take::missing_ones(&clients.ec2, &plan, &found)).await;
+    let last = visit.retry >= LAST_RETRY;
+    let taking = if last { take::given_up(taking, &found.unfrozen()) } else { taking };
     let mut taken = found.taken();
     taken.extend(taking.taken);
-    let locks = Box::pin(lock::all(&clients.ec2, &plan, &mut taken)).await;
+    // What is left out holds nothing up: it is looked for while the snapshots are locked.
+    let (locks, facts) = Box::pin(join(lock::all(&clients.ec2, &plan, &mut taken), left_out::look(&clients.ec2, &plan))).await;
 
     let mut changes = taking.changes;
     changes.extend(locks.changes);
     recorder.outcome(number, changes, json!({"reused": found.reused()})).await?;
     // What failed in passing is tried again by the state machine: what is there is found by its tag.
-    if let Some(error) = taking.transient.or(locks.transient) {
+    if let Some(error) = taking.transient.or(locks.transient).filter(|_| !last) {
         return Err(error.into());
     }
-    let missing = plan::missing(&found.volumes, &taken, &taking.refused);
+    let mut missing = plan::missing(&found.volumes, &taken, &taking.refused);
+    missing.extend(left_out::missing(&facts));
+    let risks = left_out::risks(&facts, &taken, &found.shared);
     let pauses = patience::pauses(visit.entered, plan.deadlines.snapshots, &plan.case_id);
-    Ok(Freeze { snapshots: taken, missing, pauses, failure: None })
+    Ok(Freeze { snapshots: taken, missing, risks, pauses, failure: None })
 }
 
 fn change(action: &str, subject: &str, to: Value) -> Change {

@@ -23,6 +23,8 @@ pub struct Earlier {
 pub struct Found {
     /// The volumes of the target: those of the plan, and any that were attached since.
     pub volumes: Vec<VolumeId>,
+    /// Those of them that other instances have attached as well.
+    pub shared: Vec<VolumeId>,
     /// The snapshots of this case that are of use.
     pub snapshots: Vec<Earlier>,
 }
@@ -64,7 +66,7 @@ pub fn missing(volumes: &[VolumeId], taken: &[Taken], refused: &[(VolumeId, Stri
     let frozen = |volume: &VolumeId| taken.iter().any(|taken| taken.volume_id == *volume);
     let reason = |volume: &VolumeId| {
         let said = refused.iter().find(|(id, _)| id == volume).map(|(_, reason)| reason.clone());
-        said.unwrap_or_else(|| "no snapshot of it was made: is it excluded, or an instance-store volume?".to_owned())
+        said.unwrap_or_else(|| "no snapshot of it was made".to_owned())
     };
     volumes
         .iter()
@@ -96,6 +98,7 @@ mod tests {
         for (frozen, volumes, set, left) in cases {
             let found = Found {
                 volumes: volumes.into_iter().map(volume).collect(),
+                shared: Vec::new(),
                 snapshots: frozen.into_iter().map(earlier).collect(),
             };
             assert_eq!(found.takes_set(), set);
@@ -105,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_volume_without_a_snapshot_is_missing_with_its_reason() {
-        let found = Found { volumes: vec![volume(1), volume(2), volume(3)], snapshots: vec![earlier(1)] };
+        let volumes = vec![volume(1), volume(2), volume(3)];
+        let found = Found { volumes, shared: Vec::new(), snapshots: vec![earlier(1)] };
         let refused = [(volume(2), "denied".to_owned())];
         let missing = missing(&found.volumes, &found.taken(), &refused);
         assert_eq!(missing.len(), 2);

@@ -29,10 +29,16 @@ pub(crate) async fn look(ec2: &Client, plan: &Plan) -> Result<Found, AwsError> {
             .await;
     let snapshots = snapshots.map_err(failed("ec2:DescribeSnapshots"))?;
     let mut known: Vec<VolumeId> = plan.target.volumes.iter().map(|volume| volume.id.clone()).collect();
+    let mut shared = Vec::new();
     // The plan's volumes are enough where the look at the attached ones is refused.
     match volumes.map_err(failed("ec2:DescribeVolumes")) {
         Ok(page) => {
-            for id in page.volumes().iter().filter_map(|volume| VolumeId::parse(volume.volume_id()?).ok()) {
+            for (volume, id) in
+                page.volumes().iter().filter_map(|volume| Some((volume, VolumeId::parse(volume.volume_id()?).ok()?)))
+            {
+                if volume.attachments().len() > 1 {
+                    shared.push(id.clone());
+                }
                 if !known.contains(&id) {
                     known.push(id);
                 }
@@ -56,7 +62,7 @@ pub(crate) async fn look(ec2: &Client, plan: &Plan) -> Result<Found, AwsError> {
             })
         })
         .collect();
-    Ok(Found { volumes: known, snapshots })
+    Ok(Found { volumes: known, shared, snapshots })
 }
 
 /// Takes what is missing: the set where nothing has been taken, else, or where the set is refused, volume by volume.
@@ -92,6 +98,28 @@ pub(crate) async fn missing_ones(ec2: &Client, plan: &Plan, found: &Found) -> Do
             Err(error) if error.fault() == Fault::Transient => done.transient = done.transient.or(Some(error)),
             Err(error) => done.refused.push((volume, error.to_string())),
         }
+    }
+    done
+}
+
+/// What failed in passing, as what failed for good: after the last attempt the others must not be lost with it.
+pub(crate) fn given_up(mut done: Done, left: &[VolumeId]) -> Done {
+    if let Some(error) = done.transient.take() {
+        let hint = match error.code.as_str() {
+            // The quotas are for each volume and free themselves as its snapshots are completed [facts 68].
+            "ConcurrentSnapshotLimitExceeded" | "SnapshotCreationPerVolumeRateExceeded" => {
+                "; other snapshots of it are under way: find them, lock the latest, and take one of its own when they are completed"
+            }
+            "PendingSnapshotLimitExceeded" => "; the account has too many under way: take it by hand when some are completed",
+            _ => "",
+        };
+        let frozen = |volume: &VolumeId| done.taken.iter().any(|taken| taken.volume_id == *volume);
+        let refused: Vec<_> = left
+            .iter()
+            .filter(|volume| !frozen(volume) && !done.refused.iter().any(|(id, _)| id == *volume))
+            .map(|volume| (volume.clone(), format!("{error}{hint}")))
+            .collect();
+        done.refused.extend(refused);
     }
     done
 }

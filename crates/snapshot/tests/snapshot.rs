@@ -6,9 +6,10 @@ mod support;
 
 use incident::evidence::LockOutcome;
 use incident::plan::LockMode;
+use incident::risk::RiskKind;
 use incident::{Classify as _, Fault};
 use stub::Answer;
-use support::{Ec2, ONE, TWO, volumes};
+use support::{Ec2, ONE, TWO, instance, volumes};
 
 const SET: &str = "ec2:CreateSnapshots";
 const SINGLE: &str = "ec2:CreateSnapshot";
@@ -150,4 +151,67 @@ async fn without_an_intent_nothing_is_taken() {
     ec2.aws.set("s3:PutObject", Answer::s3_error(403, "AccessDenied", "no"));
     assert_eq!(ec2.freeze(0).await.unwrap_err().fault(), Fault::Denied);
     assert_eq!(ec2.snapshots().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_in_no_snapshot_is_missing_by_name_and_holds_nothing_up() {
+    let ec2 = Ec2::with(&[ONE, TWO]);
+    let hibernates = "<hibernationOptions><configured>true</configured></hibernationOptions>";
+    ec2.aws.set("ec2:DescribeInstances", instance(&format!("<instanceType>m5d.large</instanceType>{hibernates}")));
+    let storage = "<instanceStorageInfo><totalSizeInGB>75</totalSizeInGB></instanceStorageInfo>";
+    ec2.aws.set(
+        "ec2:DescribeInstanceTypes",
+        Answer::xml(format!(
+            "<DescribeInstanceTypesResponse><instanceTypeSet><item>{storage}</item></instanceTypeSet></DescribeInstanceTypesResponse>"
+        )),
+    );
+    let frozen = ec2.freeze(0).await.unwrap();
+    assert_eq!(volumes(&frozen), [ONE, TWO]);
+    assert_eq!((frozen.missing.len(), frozen.missing[0].item.as_str()), (1, "instance-store"), "{:?}", frozen.missing);
+    assert!(frozen.missing[0].reason.contains("75 GB"), "{:?}", frozen.missing);
+    let kinds: Vec<RiskKind> = frozen.risks.iter().map(|risk| risk.kind).collect();
+    assert_eq!(kinds, [RiskKind::InstanceStore, RiskKind::Hibernation]);
+    let order = ec2.aws.actions();
+    let at = |action: &str| order.iter().position(|called| called == action).unwrap();
+    assert!(at(SET) < at("ec2:DescribeInstances"), "the moment of the disks comes first: {order:?}");
+
+    for (status, code) in [(403, "UnauthorizedOperation"), (503, "RequestLimitExceeded")] {
+        let ec2 = Ec2::with(&[ONE]);
+        ec2.aws.set("ec2:DescribeInstances", Answer::ec2_error(status, code, "no"));
+        let frozen = ec2.freeze(0).await.unwrap();
+        assert_eq!((volumes(&frozen), frozen.missing.len(), frozen.risks.len()), (vec![ONE.to_owned()], 0, 0), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn a_quota_that_does_not_free_itself_in_time_costs_its_volume_and_no_other() {
+    for code in ["ConcurrentSnapshotLimitExceeded", "SnapshotCreationPerVolumeRateExceeded", "PendingSnapshotLimitExceeded"] {
+        let ec2 = Ec2::with(&[ONE, TWO]);
+        ec2.aws.set(SET, Answer::ec2_error(400, "UnsupportedOperation", "no set"));
+        ec2.refuse_volume(TWO, 400, code);
+        for retry in 0..5 {
+            assert_eq!(ec2.freeze(retry).await.unwrap_err().fault(), Fault::Transient, "{code}: tried again");
+        }
+        let frozen = ec2.freeze(5).await.unwrap();
+        assert_eq!((volumes(&frozen), frozen.missing.len()), (vec![ONE.to_owned()], 1), "{code}: {frozen:?}");
+        assert!(
+            frozen.missing[0].reason.contains(code) && frozen.missing[0].reason.contains("completed"),
+            "{:?}",
+            frozen.missing
+        );
+        assert!(matches!(frozen.snapshots[0].lock, LockOutcome::Locked { .. }), "{frozen:?}");
+        assert_eq!(ec2.snapshots().len(), 1, "{code}: nothing is taken twice");
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_and_twenty_eight_volumes_are_one_set_with_a_lock_each() {
+    let all: Vec<String> = (0..128).map(|n| format!("vol-{n:017x}")).collect();
+    let ec2 = Ec2::with(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    let frozen = ec2.freeze(0).await.unwrap();
+    assert_eq!((frozen.snapshots.len(), frozen.missing.len(), ec2.aws.count(SET)), (128, 0, 1));
+    assert!(frozen.snapshots.iter().all(|taken| taken.in_set && matches!(taken.lock, LockOutcome::Locked { .. })));
+    // What a state hands on may have 256 KiB, the plan and every other result with it.
+    let size = serde_json::to_string(&frozen).unwrap().len();
+    assert!(size < 40_000, "{size}");
 }

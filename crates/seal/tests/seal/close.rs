@@ -89,6 +89,10 @@ async fn the_timeline_has_one_line_per_fact_and_the_report_its_times() {
     let known = ["memory", "lockdown", "denial", "context"].map(|step| report[step]["status"].as_str().unwrap());
     assert_eq!(known, ["captured", "lockedDown", "denied", "collected"]);
     assert_eq!(report["risks"], json!([]), "what was read back as gone is no risk any more");
+    let disks = report["disks"].as_array().unwrap();
+    assert_eq!(disks.len(), report["snapshots"].as_array().unwrap().len());
+    let commands = disks[0]["commands"].to_string();
+    assert!(commands.contains(disks[0]["snapshotId"].as_str().unwrap()) && commands.contains("attach-volume"), "{commands}");
     assert_eq!(
         (report["metrics"]["secondsToOpen"].as_i64(), report["metrics"]["secondsToContain"].as_i64()),
         (Some(1_800), Some(9))

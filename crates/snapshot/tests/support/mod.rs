@@ -47,6 +47,12 @@ impl Ec2 {
             let account = Arc::clone(&account);
             aws = aws.on_fn(&format!("ec2:{action}"), move |call| account.lock().unwrap().answer(call));
         }
+        // A type without instance store, which cannot hibernate.
+        aws = aws.on("ec2:DescribeInstances", instance("<instanceType>t3.micro</instanceType>"));
+        aws = aws.on(
+            "ec2:DescribeInstanceTypes",
+            Answer::xml("<DescribeInstanceTypesResponse><instanceTypeSet/></DescribeInstanceTypesResponse>"),
+        );
         Self { aws, account, planned: names, state: "running", attempts: 1 }
     }
 
@@ -123,6 +129,14 @@ impl Ec2 {
             "disposition": {"decision": "quarantine", "reason": "text"}, "memory": {"decision": "skip", "because": "policy", "reason": "text"}, "credentials": {"decision": "deny"},
             "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T05:30:00Z"}, "earlierCase": null, "risks": []})
     }
+}
+
+/// EC2's answer about the target, with these fields.
+pub(crate) fn instance(fields: &str) -> Answer {
+    Answer::xml(format!(
+        "<DescribeInstancesResponse><reservationSet><item><instancesSet><item><instanceId>i-0abc1234def567890</instanceId>{fields}</item>\
+         </instancesSet></item></reservationSet></DescribeInstancesResponse>"
+    ))
 }
 
 /// The volumes that were frozen, sorted.
