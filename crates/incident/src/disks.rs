@@ -41,7 +41,7 @@ pub fn of(plan: Option<&Plan>, snapshots: &[SealedSnapshot]) -> Vec<Disk> {
                 snapshot_id: sealed.taken.snapshot_id.clone(),
                 commands: Vec::new(),
             };
-            (disk, sealed.look.as_ref().is_some_and(|look| look.state == "completed"))
+            (disk, sealed.is_completed())
         })
         .collect();
     all.sort_by(|(a, _), (b, _)| (!a.root, &a.device, a.volume_id.as_str()).cmp(&(!b.root, &b.device, b.volume_id.as_str())));
@@ -101,7 +101,7 @@ mod tests {
             completed_at: None,
         });
         let lock = LockOutcome::NotLocked { reason: String::new() };
-        SealedSnapshot { taken: Taken { snapshot_id, volume_id, in_set: true, started_at: None, lock }, look }
+        SealedSnapshot { taken: Taken { snapshot_id, volume_id, in_set: true, started_at: None, lock }, look, at_seal: None }
     }
 
     #[test]

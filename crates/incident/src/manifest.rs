@@ -110,6 +110,16 @@ pub struct SealedSnapshot {
     pub at_seal: Option<SnapshotAtSeal>,
 }
 
+impl SealedSnapshot {
+    /// Whether it holds the whole disk, by the latest that EC2 said.
+    pub fn is_completed(&self) -> bool {
+        match (&self.at_seal, &self.look) {
+            (Some(now), _) => now.is_completed(),
+            (None, look) => look.as_ref().is_some_and(|look| look.state == "completed"),
+        }
+    }
+}
+
 /// What EC2 said of a snapshot when the evidence was sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

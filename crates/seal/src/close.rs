@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use handler::StoreError;
+use handler::{CaseFile, StoreError};
+use incident::context::{Document, Source};
 use incident::evidence::{Capture, Closed, ObjectRef, Sealed};
 use incident::manifest::{Chain, ClosingManifest, EvidenceManifest, Item, SealedSnapshot};
 use incident::record::Record;
