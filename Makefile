@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test cloud lint build unit journeys cloud-test deploy-test deploy undeploy bench bench-latency bench-lambda lab diagram fuzz clean
+.PHONY: help demo test cloud lint build unit journeys cloud-test deploy-test deploy undeploy bench bench-latency bench-lambda bench-many lab diagram fuzz clean
 
 PYTHON ?= python3
 VENV   := .venv
@@ -63,6 +63,9 @@ bench: bench-latency bench-lambda ## all benchmarks; and the collector, against 
 bench-latency: $(if $(filter debug,$(PROFILE)),build) $(VENV)/ready ## from a finding to the last interface cut, beside a boto3 program; and what a case costs
 	@PYTHONPATH=tests $(VENV)/bin/python -m perf.latency --binaries target/$(PROFILE)
 	@PYTHONPATH=tests $(VENV)/bin/python -m perf.cost --binaries target/$(PROFILE)
+
+bench-many: $(if $(filter debug,$(PROFILE)),build) $(VENV)/ready ## a hundred targets at once, with EC2's buckets of requests enforced (some minutes)
+	@PYTHONPATH=tests $(VENV)/bin/python -m perf.many --binaries target/$(PROFILE)
 
 bench-lambda: $(if $(filter debug,$(PROFILE)),build) $(VENV)/ready ## what each function's binary takes (PROFILE=release measures release builds that exist)
 	@PYTHONPATH=tests $(VENV)/bin/python -m perf.functions --profile $(PROFILE)

@@ -109,25 +109,25 @@ class Account:
         return [execution["executionArn"] for execution in sfn.list_executions(stateMachineArn=self.about["stateMachineArn"])["executions"]]
 
 
-def until(what: str, look: Callable[[], Any]) -> Any:
+def until(what: str, look: Callable[[], Any], patience: float = PATIENCE_SECONDS, every: float = 0.1) -> Any:
     """What `look` gives as soon as it gives something."""
     began = time.monotonic()
-    while time.monotonic() - began < PATIENCE_SECONDS:
+    while time.monotonic() - began < patience:
         if seen := look():
             return seen
         # Seldom enough to leave the emulator to those whom we measure.
-        time.sleep(0.1)
-    raise Broken(f"this did not happen within {PATIENCE_SECONDS} s: {what}")
+        time.sleep(every)
+    raise Broken(f"this did not happen within {patience} s: {what}")
 
 
 @contextmanager
-def cloud(name: str, binaries: Path) -> Iterator[Account]:
+def cloud(name: str, binaries: Path, wait_scale: float = WAIT_SCALE) -> Iterator[Account]:
     """A local cloud while the block runs; its log stays below target/perf."""
     folder = ROOT / "target" / "perf" / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     description, log = folder / "cloud.json", folder / "cloud.log"
-    command = [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(folder), "--binaries", str(binaries), "--wait-scale", str(WAIT_SCALE)]
+    command = [sys.executable, "-m", "cloud", "--until-stdin-closes", "--dir", str(folder), "--binaries", str(binaries), "--wait-scale", str(wait_scale)]
     environment = {"PYTHONPATH": str(ROOT / "tests"), "PATH": os.environ.get("PATH", "/usr/bin:/bin")}
     with log.open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from . import serial, template, transitions, waves
+from . import buckets, crowd, serial, template, transitions, waves
 from .cost import billed
 from .paths import ROOT
 
@@ -86,3 +86,35 @@ def test_the_script_adds_just_the_rules_that_are_missing() -> None:
     assert serial.without([]) == [serial.ALL_V4, serial.ALL_V6]
     assert serial.without([serial.ALL_V4]) == [serial.ALL_V6]
     assert serial.without([{**serial.ALL_V4, **serial.ALL_V6}]) == []
+
+
+@pytest.mark.parametrize(
+    ("targets", "interfaces", "soonest", "latest"),
+    [
+        (1, 15, 0, 0),
+        (33, 1, 0, 0),  # 99 calls: the burst
+        (50, 1, 0, 10),
+        (100, 1, 20, 40),
+        (100, 2, 60, 100),
+        (10_000, 1, 3980, 5980),
+    ],
+)
+def test_the_last_of_many_is_cut_when_the_bucket_has_given_two_calls_for_each_interface(targets: int, interfaces: int, soonest: float, latest: float) -> None:
+    assert buckets.last_cut(targets, interfaces) == buckets.Bounds(soonest, latest)
+
+
+def test_twice_the_refill_takes_half_the_time() -> None:
+    assert buckets.last_cut(100, 2, burst=0, refill=10).soonest == buckets.last_cut(100, 2, burst=0, refill=5).soonest / 2
+
+
+def test_in_turns_a_crowd_is_cut_soon_and_nobody_gives_up_and_all_at_once_some_do() -> None:
+    turns, any_number = crowd.Crowd(100, 4, at_once=10).run(), crowd.Crowd(100, 4, at_once=0).run()
+    assert (turns.given_up, turns.doors_closed) == (0, 0)
+    assert any_number.doors_closed > 10 and any_number.refused > 3 * turns.refused
+    bounds = buckets.last_cut(100, 4)
+    assert bounds.soonest <= turns.cut_at <= bounds.latest
+
+
+def test_as_many_as_the_brake_lets_through_wait_for_nothing() -> None:
+    found = crowd.Crowd(10, 2, at_once=10).run()
+    assert found.refused == 0 and found.cut_at < 2

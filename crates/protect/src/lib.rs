@@ -35,7 +35,8 @@ use act::Made;
 use balancers::Left;
 
 /// From this retry on, what was read back is worth more than another attempt: after the last one nobody would hear of it.
-const PATIENCE: u32 = 3;
+/// A hundred targets at once need more than a minute of EC2's bucket for `ModifyInstanceAttribute`.
+const PATIENCE: u32 = 10;
 
 /// What the state machine gives.
 #[derive(Debug, Clone, Deserialize)]

@@ -199,7 +199,7 @@ async fn shut_door(clients: &Clients, case: &Case, visit: &Visit, failure: &Fail
     // will run it again, so that it answers with what it could read.
     let visit = Visit { state: format!("{LAST_WORD}CloseDoor"), retry: 3, ..visit.clone() };
     let payload = json!({ "mode": "close-door", "visit": visit, "plan": plan, "failure": failure });
-    logged("close the door", invoke(clients, "ISOLATE_FUNCTION_ARN", clients.settings.isolate.as_deref(), &payload).await)
+    logged("close the door", invoke(clients, "CLOSE_DOOR_FUNCTION_ARN", clients.settings.close_door.as_deref(), &payload).await)
 }
 
 /// Runs a function and waits for its answer.

@@ -167,7 +167,7 @@ pub struct Clients {
     pub kms: aws_sdk_kms::Client,
     /// Tells the execution's history.
     pub sfn: aws_sdk_sfn::Client,
-    /// The last word runs Isolate and Notify.
+    /// The last word runs CloseDoor and Notify.
     pub lambda: aws_sdk_lambda::Client,
     /// The evidence bucket.
     pub store: Store,
@@ -180,8 +180,8 @@ pub struct Clients {
 pub struct Settings {
     /// `SIGNING_KEY_ARN`: an `ECC_NIST_P256` key.
     pub signing_key: String,
-    /// `ISOLATE_FUNCTION_ARN`; only the last word has it.
-    pub isolate: Option<String>,
+    /// `CLOSE_DOOR_FUNCTION_ARN`; only the last word has it.
+    pub close_door: Option<String>,
     /// `NOTIFY_FUNCTION_ARN`; only the last word has it.
     pub notify: Option<String>,
     /// `EVIDENCE_DAYS` (365): the retention, in days, of a case that broke before it had a plan.

@@ -13,7 +13,7 @@ async fn main() -> Result<(), Fatal> {
         store: Store::from_env(&config)?,
         settings: seal::Settings {
             signing_key: env::required("SIGNING_KEY_ARN")?,
-            isolate: env::optional("ISOLATE_FUNCTION_ARN"),
+            close_door: env::optional("CLOSE_DOOR_FUNCTION_ARN"),
             notify: env::optional("NOTIFY_FUNCTION_ARN"),
             evidence_days: env::optional("EVIDENCE_DAYS").and_then(|days| days.parse().ok()).unwrap_or(365),
             most_hashed: incident::manifest::MOST_HASHED,

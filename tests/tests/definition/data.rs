@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use journeys::machine::{Machine, State, definition, machines, tasks};
+use journeys::machine::{Machine, State, definition, errors, machines, tasks};
 
 /// What each variable that takes a branch's result holds, as the steps parse it. A new one belongs here.
 fn check(variable: &str, value: &Value) -> Result<(), String> {
@@ -161,12 +161,15 @@ fn the_longest_incident_fits_into_the_time_limit() {
     );
 }
 
-/// The longest that a Task can take, in seconds: each attempt runs into its time limit, each pause is the longest.
+/// The longest that a Task can take, in seconds: each attempt runs into its time limit, each pause is the longest. What waits
+/// for its turn is refused at once.
 fn longest(task: &State) -> u64 {
     let (mut attempts, mut pauses) = (1, 0);
     for retrier in task.list("Retry") {
         let number = |field: &str, default| retrier.get(field).and_then(Value::as_u64).unwrap_or(default);
-        attempts += number("MaxAttempts", 3);
+        if !errors(retrier).eq(["Lambda.TooManyRequestsException"]) {
+            attempts += number("MaxAttempts", 3);
+        }
         pauses += number("MaxAttempts", 3) * number("MaxDelaySeconds", number("IntervalSeconds", 1));
     }
     attempts * task.number("TimeoutSeconds") + pauses

@@ -14,7 +14,7 @@ const STATES: &[(&str, &str, u32)] = &[
     ("WaitForSnapshot", "wait-for-snapshot", 0),
     ("MemoryCapture", "memory-capture", 0),
     ("Context", "cordon-context", 0),
-    ("Lockdown", "isolate", 1),
+    ("Lockdown", "close-door", 0),
     ("DenyAllCredentials", "credentials", 1),
     ("Seal", "seal", 0),
     ("Close", "seal", 1),

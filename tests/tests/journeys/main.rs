@@ -12,6 +12,7 @@ mod claims;
 mod context;
 mod degraded;
 mod ending;
+mod many;
 mod memory;
 mod never_acts;
 mod pause;

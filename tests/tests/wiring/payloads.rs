@@ -17,7 +17,7 @@ fn parses(function: &str, payload: Value) -> Result<(), String> {
     }
     match function {
         "Triage" => input::<triage::Input>(payload),
-        "Isolate" => input::<isolate::Input>(payload),
+        "Isolate" | "CloseDoor" => input::<isolate::Input>(payload),
         "Snapshot" => input::<snapshot::Input>(payload),
         "WaitForSnapshot" => input::<wait_for_snapshot::Input>(payload),
         "Seal" => input::<seal::Input>(payload),

@@ -11,6 +11,7 @@ mod around;
 mod collection;
 mod containing;
 mod converting;
+mod each_call;
 mod operator;
 mod support;
 mod throttled;

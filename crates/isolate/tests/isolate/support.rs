@@ -60,6 +60,57 @@ pub(crate) struct Account {
     pub(crate) history: Vec<(String, Vec<String>)>,
 }
 
+/// What the account answers.
+const ACTIONS: [&str; 15] = [
+    "DescribeNetworkInterfaces",
+    "DescribeSecurityGroups",
+    "CreateSecurityGroup",
+    "AuthorizeSecurityGroupIngress",
+    "AuthorizeSecurityGroupEgress",
+    "RevokeSecurityGroupIngress",
+    "RevokeSecurityGroupEgress",
+    "ModifyNetworkInterfaceAttribute",
+    "CreateTags",
+    "DescribeInstances",
+    "ModifyInstanceMetadataOptions",
+    "DescribeVpcs",
+    "DescribeRouteTables",
+    "DescribeVpcEndpoints",
+    "DescribeTrunkInterfaceAssociations",
+];
+
+/// How one call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallFault {
+    /// For good, before its effect.
+    Refused,
+    /// In passing, before its effect.
+    Throttled,
+    /// It has its effect, and its answer is lost.
+    Lost,
+}
+
+impl CallFault {
+    fn of_ec2(self, call: &Call, account: &mut Account) -> Answer {
+        match self {
+            Self::Refused => Answer::ec2_error(403, "UnauthorizedOperation", "refused by the test"),
+            Self::Throttled => Answer::ec2_error(503, "RequestLimitExceeded", "refused by the test"),
+            Self::Lost => {
+                account.answer(call);
+                Answer::lost()
+            }
+        }
+    }
+
+    fn of_s3(self) -> Answer {
+        match self {
+            Self::Refused => Answer::s3_error(403, "AccessDenied", "refused by the test"),
+            Self::Throttled => Answer::s3_error(503, "SlowDown", "refused by the test"),
+            Self::Lost => Answer::bucket_then_lost(),
+        }
+    }
+}
+
 pub(crate) struct Cloud {
     pub(crate) aws: Stub,
     account: Arc<Mutex<Account>>,
@@ -71,23 +122,7 @@ impl Cloud {
     pub(crate) fn new(nics: &[(&str, &str, &[&str])]) -> Self {
         let account = Arc::new(Mutex::new(Account::default()));
         let mut aws = Stub::new();
-        for action in [
-            "DescribeNetworkInterfaces",
-            "DescribeSecurityGroups",
-            "CreateSecurityGroup",
-            "AuthorizeSecurityGroupIngress",
-            "AuthorizeSecurityGroupEgress",
-            "RevokeSecurityGroupIngress",
-            "RevokeSecurityGroupEgress",
-            "ModifyNetworkInterfaceAttribute",
-            "CreateTags",
-            "DescribeInstances",
-            "ModifyInstanceMetadataOptions",
-            "DescribeVpcs",
-            "DescribeRouteTables",
-            "DescribeVpcEndpoints",
-            "DescribeTrunkInterfaceAssociations",
-        ] {
+        for action in ACTIONS {
             let account = Arc::clone(&account);
             aws = aws.on_fn(&format!("ec2:{action}"), move |call| account.lock().unwrap().answer(call));
         }
@@ -198,6 +233,27 @@ impl Cloud {
             }
             account.modify(call)
         });
+    }
+
+    /// The `n`th call from now on fails, counted from 0 over both services; all others go through.
+    pub(crate) fn fail_call(&self, n: usize, fault: CallFault) {
+        let made = Arc::new(Mutex::new(0));
+        let is_it = move || {
+            let mut made = made.lock().unwrap();
+            *made += 1;
+            *made == n + 1
+        };
+        for action in ACTIONS {
+            let (account, is_it) = (Arc::clone(&self.account), is_it.clone());
+            self.aws.set_fn(&format!("ec2:{action}"), move |call| {
+                let mut account = account.lock().unwrap();
+                if is_it() { fault.of_ec2(call, &mut account) } else { account.answer(call) }
+            });
+        }
+        for action in ["s3:GetObject", "s3:PutObject"] {
+            let is_it = is_it.clone();
+            self.aws.set_fn(action, move |_| if is_it() { fault.of_s3() } else { Answer::bucket() });
+        }
     }
 
     /// [`Cloud::refuse_moves`], but only so many times.

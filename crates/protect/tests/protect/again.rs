@@ -73,13 +73,13 @@ async fn a_chain_that_breaks_leaves_the_other_one_alone() {
 async fn what_aws_has_taken_and_does_not_show_yet_is_looked_at_again() {
     let cloud = Cloud::new();
     cloud.account().slow = true;
-    let error = cloud.protect(2).await.unwrap_err();
+    let error = cloud.protect(9).await.unwrap_err();
     assert_eq!(error.fault(), Fault::Transient, "{error}");
-    let last = cloud.protect(3).await.unwrap();
+    let last = cloud.protect(10).await.unwrap();
     assert_eq!(last.status, ProtectionStatus::PartlyProtected, "one volume was kept before: {last:?}");
     assert_eq!(measure(&last, "stopProtection", "").status, MeasureStatus::NotHeld, "never assumed");
     cloud.account().slow = false;
-    assert_eq!(cloud.protect(3).await.unwrap().status, ProtectionStatus::Protected);
+    assert_eq!(cloud.protect(10).await.unwrap().status, ProtectionStatus::Protected);
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ async fn throttled_it_fails_as_transient_and_the_retry_completes_what_is_left() 
 async fn after_the_last_attempt_it_says_what_was_read_back() {
     let cloud = Cloud::new();
     cloud.aws.set(DETACH, Answer::query_error(400, "Throttling", "slow down"));
-    let protection = cloud.protect(3).await.unwrap();
+    let protection = cloud.protect(10).await.unwrap();
     assert_eq!(measure(&protection, "autoScalingGroup", "web").status, MeasureStatus::NotHeld);
     assert_eq!(protection.status, ProtectionStatus::PartlyProtected);
 }

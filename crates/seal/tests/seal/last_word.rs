@@ -11,7 +11,7 @@ use crate::support::*;
 fn with_functions() -> Stub {
     let closed_door = containment("contained").to_string();
     world().on_fn("lambda:Invoke", move |call| {
-        if call.path.contains("isolate") {
+        if call.path.contains("close-door") {
             Answer::bytes(200, closed_door.clone())
         } else {
             Answer::bytes(200, "{\"told\":true}")

@@ -31,7 +31,7 @@ pub(crate) fn clients(aws: &Stub) -> Clients {
         store: Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() },
         settings: Settings {
             signing_key: "arn:aws:kms:eu-central-1:111122223333:key/k".to_owned(),
-            isolate: Some("isolate:1".to_owned()),
+            close_door: Some("close-door:1".to_owned()),
             notify: Some("notify:1".to_owned()),
             evidence_days: 365,
             most_hashed: 1_000,
