@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use stub::Answer;
 use support::{
-    CASE, TOPIC, closed, denial, failed, lockdown, memory, opened, parse, plan, protection, published, released, tell, topic,
-    verdict,
+    CASE, TOPIC, closed, context, denial, failed, lockdown, memory, opened, parse, plan, protection, published, released, tell,
+    topic, verdict,
 };
 
 /// Where it stands that people were told how the execution ended.
@@ -231,19 +231,10 @@ fn each_end_of_memory_lockdown_and_credentials_is_told_in_words() {
             ("/denial", denial("nothingToDeny", "all")),
             ("/lockdown", lockdown("nothingToLock", "cut", false)),
             ("/protection", protection("nothingToProtect")),
+            ("/context", Value::Null),
         ],
     );
     assert_eq!(notice(&parse(&nothing)).also, [""; 0], "of what there was not, nothing is said");
-}
-
-/// A context of two sources that were taken, and one whose reason quotes what AWS said.
-fn context(status: &str) -> Value {
-    let object = json!({"key": "k", "versionId": "v", "sha256": "s", "size": 1});
-    let taken =
-        |source: &str, items: u32| json!({"source": source, "status": "taken", "object": object, "items": items, "reason": ""});
-    let quoted =
-        json!({"source": "userData", "status": "notTaken", "object": null, "items": 0, "reason": "<b>not for a notice</b>"});
-    json!({"status": status, "failure": null, "sources": [taken("cloudTrailSessions", 3), taken("guardDutyFindings", 2), quoted]})
 }
 
 #[test]

@@ -67,6 +67,16 @@ pub(crate) fn memory(status: &str, size: u64, reason: &str) -> Value {
         "reason": reason, "failure": null})
 }
 
+/// A context of two sources that were taken, and one whose reason quotes what AWS said.
+pub(crate) fn context(status: &str) -> Value {
+    let object = json!({"key": "k", "versionId": "v", "sha256": "s", "size": 1});
+    let taken =
+        |source: &str, items: u32| json!({"source": source, "status": "taken", "object": object, "items": items, "reason": ""});
+    let quoted =
+        json!({"source": "userData", "status": "notTaken", "object": null, "items": 0, "reason": "<b>not for a notice</b>"});
+    json!({"status": status, "failure": null, "sources": [taken("cloudTrailSessions", 3), taken("guardDutyFindings", 2), quoted]})
+}
+
 pub(crate) fn opened() -> Value {
     json!({"mode": "opened", "visit": visit("NotifyOpened"), "plan": plan("i-0abc1234def567890 talks to Tor")})
 }
@@ -79,7 +89,7 @@ pub(crate) fn closed(status: &str, missing: &Value, reasons: &Value) -> Value {
     let as_planned = reasons == &json!([]);
     json!({"mode": "closed", "visit": visit("NotifyClosed"), "plan": plan("Tor"), "containment": containment(status),
         "protection": protection("protected"), "denial": denial("denied", "all"), "freeze": null, "opening": {"told": true}, "preserved": null,
-        "memory": memory("captured", 16_642_998_272, ""), "lockdown": lockdown("lockedDown", "cut", true), "context": null,
+        "memory": memory("captured", 16_642_998_272, ""), "lockdown": lockdown("lockedDown", "cut", true), "context": context("collected"),
         "sealed": {"manifest": object("manifest-evidence.json"), "complete": as_planned, "missing": missing},
         "closed": {"asPlanned": as_planned, "manifest": object("manifest-closing.json"), "reasons": reasons}})
 }
