@@ -193,7 +193,7 @@ impl World {
             store: self.store(),
             settings: seal::Settings {
                 signing_key: KEY.to_owned(),
-                isolate: None,
+                close_door: None,
                 notify: None,
                 evidence_days: 365,
                 most_hashed: incident::manifest::MOST_HASHED,
