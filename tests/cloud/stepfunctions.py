@@ -51,6 +51,7 @@ def install(timeout_scale: float) -> None:
     for name in ("_send_task_success", "_send_task_failure"):
         replace(engine, name, _to_those_who_wait)
     replace(lambda_svc, "_execute_function_with_config_scope", _recorded)
+    replace(lambda_svc, "_reserved_concurrency", _of_every_version)
 
 
 # How far the clock of this execution (or branch) is ahead of ours, in seconds, since its waits were shortened. Steps decide
@@ -360,6 +361,11 @@ def _faulty(original: Any) -> Any:
         return answer
 
     return call
+
+
+def _of_every_version(original: Any) -> Any:
+    """Concurrency is reserved for a function with all of its versions, and the engine calls versions; ministack forgets it there."""
+    return lambda function, config: original(lambda_svc._functions.get(config.get("FunctionName")) or function, config)
 
 
 def _recorded(original: Any) -> Any:

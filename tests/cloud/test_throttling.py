@@ -92,9 +92,10 @@ def test_a_bucket_that_there_is_not_is_refused(account: Account) -> None:
         account.ask("buckets", {"enforced": True, "sizes": {"ec2:CreateTags": [1, 0]}})
 
 
-def test_a_function_that_runs_as_often_as_is_reserved_refuses_the_next(account: Account) -> None:
+@pytest.mark.parametrize("version", ["", ":1"])
+def test_a_function_that_runs_as_often_as_is_reserved_refuses_the_next(account: Account, version: str) -> None:
     account("lambda").put_function_concurrency(FunctionName="cordon-notify", ReservedConcurrentExecutions=0)
-    arn = account("lambda").get_function(FunctionName="cordon-notify")["Configuration"]["FunctionArn"]
+    arn = account("lambda").get_function(FunctionName="cordon-notify")["Configuration"]["FunctionArn"] + version
     task: dict[str, Any] = {"Type": "Task", "Resource": "arn:aws:states:::lambda:invoke", "Arguments": {"FunctionName": arn, "Payload": {}}, "End": True}
     ended = account.execution({"StartAt": "T", "States": {"T": task}})
     assert (ended["status"], ended["error"]) == ("FAILED", "Lambda.TooManyRequestsException"), ended
