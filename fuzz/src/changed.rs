@@ -236,6 +236,7 @@ fn sealed() -> (Bucket, Chain) {
         denial: None,
         memory: None,
         lockdown: None,
+        context: None,
         snapshots: Vec::new(),
         items: items(&bucket),
         custody: custody.clone(),
