@@ -1,7 +1,7 @@
 //! Convert: only where the policy asks for a pause between the two swaps. The target is open to everybody for that long.
 //!
-//! INVARIANT: it opens nothing that Isolate, which always comes next, does not close. Whatever fails once an interface was
-//! converted is said and not thrown, so that nothing is tried again while the target is open.
+//! INVARIANT: it opens nothing that Isolate, which always comes next, does not close. Whatever fails once an interface may be
+//! open is said and not thrown, so that nothing is tried again while it is.
 //! INVARIANT: without an isolation group to end in, nothing is converted.
 
 use futures_util::future;
@@ -14,7 +14,19 @@ use crate::act::Run;
 use crate::{Clients, Error, world};
 
 /// Moves every interface that can be cut into the conversion group.
+///
+/// Fails only in the first attempt, and only before it has changed anything: an attempt whose answer was lost may have opened it.
 pub(crate) async fn convert(clients: &Clients, visit: &Visit, plan: &Plan) -> Result<Converted, Error> {
+    match attempt(clients, visit, plan).await {
+        Err(error) if visit.retry > 0 => {
+            let reason = incident::text::bounded(&error.to_string(), 600);
+            Ok(Converted { interfaces: Vec::new(), reasons: vec![reason] })
+        }
+        other => other,
+    }
+}
+
+async fn attempt(clients: &Clients, visit: &Visit, plan: &Plan) -> Result<Converted, Error> {
     if plan.cut != Cut::Now || plan.convert_pause_seconds == 0 {
         return Err(Error::Withheld(plan.case_id.clone()));
     }

@@ -39,11 +39,11 @@ pub fn risks(nics: &[Nic], tables: Result<&[RouteTable], &AwsError>, endpoints: 
             }
             named.extend(ways.iter().map(|(way, leading)| routed(way, leading)));
         }
-        Err(error) => unread.extend(not_read("routes", error)),
+        Err(error) => unread.push(not_read("routes", error)),
     }
     match endpoints {
         Ok(endpoints) => named.extend(endpoints.iter().filter_map(|endpoint| reached(endpoint, nics))),
-        Err(error) => unread.extend(not_read("endpoints", error)),
+        Err(error) => unread.push(not_read("endpoints", error)),
     }
     let more = named.len().saturating_sub(MOST_NAMED);
     named.truncate(MOST_NAMED);
@@ -58,14 +58,14 @@ pub fn unread(subject: &str, why: &str) -> Vec<Risk> {
     vec![Risk::new(RiskKind::WaysNotRead, subject, advice), unlooked(0)]
 }
 
-fn not_read(what: &str, error: &AwsError) -> [Risk; 1] {
+fn not_read(what: &str, error: &AwsError) -> Risk {
     let ways = if what == "routes" {
         "NAT, transit and egress-only gateways and firewall endpoints"
     } else {
         "interface endpoints and firewall endpoints"
     };
     let advice = format!("whether flows through {ways} stay tracked was not looked at: {error}");
-    [Risk::new(RiskKind::WaysNotRead, what, advice)]
+    Risk::new(RiskKind::WaysNotRead, what, advice)
 }
 
 /// What nobody looks for, whatever was read.

@@ -186,6 +186,25 @@ fn of_two_risks_of_a_kind_people_are_told_the_later_one() {
 }
 
 #[test]
+fn what_the_cut_does_not_reach_is_told_by_its_id_and_what_is_not_ours_to_cut_is_no_whole_containment() {
+    let risks = json!([
+        {"kind": "natGateway", "subject": "nat-0abc1234", "advice": "connections through this NAT gateway stay tracked"},
+        {"kind": "waysNotRead", "subject": "endpoints", "advice": "it was not looked at"},
+    ]);
+    let kept =
+        json!([{"id": "eni-0fff1234def567890", "status": "open", "groupsBefore": [], "groupsNow": [], "reason": "a branch"}]);
+    let closed = closed("contained", &json!([]), &json!([]));
+    let said = text(&notice(&parse(&with(closed, &[("/containment/risks", risks), ("/lockdown/interfaces", kept)]))));
+    for line in [
+        "- nat-0abc1234: connections through this NAT gateway",
+        "- endpoints: it was not looked at",
+        "CONTAINED but for interfaces",
+    ] {
+        assert!(said.contains(line), "`{line}` must be said: {said}");
+    }
+}
+
+#[test]
 fn each_end_of_memory_lockdown_and_credentials_is_told_in_words() {
     let skip = |because: &str| json!({"decision": "skip", "because": because, "reason": "this is why"});
     let cases: &[(&str, Value, &str)] = &[

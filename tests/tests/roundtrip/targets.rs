@@ -10,6 +10,7 @@ use crate::account::{Account, Disk, Group, INSTANCE, Instance, Keeper, Metadata,
 use crate::answers::endpoint_group;
 
 /// What happens to a target.
+#[expect(clippy::struct_excessive_bools, reason = "each is one choice of somebody")]
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) account: Account,
@@ -152,7 +153,7 @@ fn numbered(nics: impl Iterator<Item = Nic>) -> BTreeMap<String, Nic> {
 fn disks() -> impl Strategy<Value = BTreeMap<String, Disk>> {
     vec(any::<bool>(), 0..=4).prop_map(|disks| {
         let disk = |(n, deleted): (usize, bool)| {
-            let device = if n == 0 { "/dev/xvda".to_owned() } else { format!("/dev/sd{}", char::from(b'b' + n as u8)) };
+            let device = if n == 0 { "/dev/xvda".to_owned() } else { format!("/dev/sd{}", ['b', 'c', 'd', 'e'][n - 1]) };
             (format!("vol-0{n:016x}"), Disk { device, deleted })
         };
         disks.into_iter().enumerate().map(disk).collect()
@@ -160,7 +161,9 @@ fn disks() -> impl Strategy<Value = BTreeMap<String, Disk>> {
 }
 
 /// The rules of somebody's group: in and out.
-fn rules() -> impl Strategy<Value = (BTreeSet<Rule>, BTreeSet<Rule>)> {
+type Rules = (BTreeSet<Rule>, BTreeSet<Rule>);
+
+fn rules() -> impl Strategy<Value = Rules> {
     let peer = select(vec!["0.0.0.0/0", "::/0", "10.0.0.0/8", "2001:db8::/32", "sg-0aaaaaaaaaaaaaaaa", "pl-0aaaaaaaaaaaaaaaa"]);
     let rule = prop_oneof![peer.clone().prop_map(Rule::all), (1..=65_535, peer).prop_map(|(port, peer)| Rule::tcp(port, peer))];
     (btree_set(rule.clone(), 0..=3), btree_set(rule, 0..=3))
@@ -185,7 +188,7 @@ fn pair() -> impl Strategy<Value = Pair> {
     select(vec![Pair::None, Pair::Clean, Pair::Edited, Pair::Retired, Pair::Taken])
 }
 
-fn groups(own: Vec<Vec<(BTreeSet<Rule>, BTreeSet<Rule>)>>, pairs: &[Pair], endpoints: Option<&str>) -> BTreeMap<String, Group> {
+fn groups(own: Vec<Vec<Rules>>, pairs: &[Pair], endpoints: Option<&str>) -> BTreeMap<String, Group> {
     let mut all = BTreeMap::new();
     for (at, rules) in own.into_iter().enumerate() {
         for (n, (ingress, egress)) in rules.into_iter().enumerate() {

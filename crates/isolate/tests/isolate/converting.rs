@@ -18,7 +18,11 @@ fn pausing(mut plan: Value) -> Value {
 }
 
 async fn convert(cloud: &Cloud, plan: &Value) -> Result<Converted, isolate::Error> {
-    match cloud.step("convert", 0, plan).await? {
+    again(cloud, plan, 0).await
+}
+
+async fn again(cloud: &Cloud, plan: &Value, retry: u32) -> Result<Converted, isolate::Error> {
+    match cloud.step("convert", retry, plan).await? {
         Output::Converted(converted) => Ok(converted),
         other => panic!("convert gave {other:?}"),
     }
@@ -89,6 +93,18 @@ async fn twice_is_as_once_and_what_is_cut_is_not_opened_again() {
     cloud.run("contain", 0, &plan).await.unwrap();
     let after = convert(&cloud, &plan).await.unwrap();
     assert_eq!((after.interfaces.len(), cloud.worn(NIC)), (0, vec!["cordon-isolation".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_first_attempt_that_cannot_look_is_tried_again_and_a_later_one_gives_way_to_the_cut() {
+    for action in ["ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups"] {
+        let cloud = Cloud::simple().with_pair();
+        let plan = pausing(Cloud::plan());
+        cloud.aws.set(action, Answer::ec2_error(503, "RequestLimitExceeded", "slow down"));
+        assert_eq!(convert(&cloud, &plan).await.unwrap_err().fault(), Fault::Transient, "nothing is open yet");
+        let later = again(&cloud, &plan, 1).await.unwrap();
+        assert!(later.interfaces.is_empty() && later.reasons[0].contains(action), "it may be open already: {later:?}");
+    }
 }
 
 #[tokio::test]
