@@ -93,7 +93,7 @@ fn once_prints_the_picture_and_ends() {
     assert!(text.starts_with(&format!("{}: open for ", id())), "{text}");
     assert!(text.contains("  done      isolate           +0:02-0:09       contained\n"), "{text}");
     assert!(text.contains("            [####----------------]  20%"), "{text}");
-    assert_eq!(text.lines().count(), 1 + 12 + 1, "a line for each stage, and one for the bar: {text}");
+    assert_eq!(text.lines().count(), 1 + 13 + 1, "a line for each stage, and one for the bar: {text}");
 }
 
 #[test]
