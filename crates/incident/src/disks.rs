@@ -46,9 +46,11 @@ pub fn of(plan: Option<&Plan>, snapshots: &[SealedSnapshot]) -> Vec<Disk> {
         .collect();
     all.sort_by(|(a, _), (b, _)| (!a.root, &a.device, a.volume_id.as_str()).cmp(&(!b.root, &b.device, b.volume_id.as_str())));
     let with_commands = |((disk, completed), letter): ((Disk, bool), u8)| {
-        let commands = completed
-            .then(|| commands(&plan.target.region, &plan.case_id, &disk.snapshot_id, char::from(letter)))
-            .unwrap_or_default();
+        let commands = if completed {
+            commands(&plan.target.region, &plan.case_id, &disk.snapshot_id, char::from(letter))
+        } else {
+            Vec::new()
+        };
         Disk { commands, ..disk }
     };
     all.into_iter().zip(DEVICES.cycle()).map(with_commands).collect()

@@ -80,10 +80,8 @@ pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
         let closed = lockdown.status == LockdownStatus::LockedDown;
         all.retain(|risk| match risk.kind {
             RiskKind::S3Path => !closed,
-            // Lock-down shortens again what is still long, and states what stays so.
-            RiskKind::LongTracking => lockdown.read_back_at.is_none(),
-            // It looks again, and states what it could not look at either.
-            RiskKind::WaysNotRead => lockdown.read_back_at.is_none(),
+            // Lock-down shortens again what is still long and looks again at what could not be looked at, and states what stays so.
+            RiskKind::LongTracking | RiskKind::WaysNotRead => lockdown.read_back_at.is_none(),
             RiskKind::InstanceMetadata => !lockdown.metadata_off,
             _ => true,
         });
