@@ -12,11 +12,11 @@ async fn pausing(seconds: u8) -> World {
     world
 }
 
-/// The states that ran Isolate's function, in order.
+/// The states that moved interfaces, in order.
 fn states(world: &World) -> Vec<String> {
     let calls = world.calls();
-    let isolate = calls.iter().filter(|call| call["action"] == "lambda:Invoke" && call.to_string().contains("cordon-isolate"));
-    isolate.filter_map(|call| call["state"].as_str().map(str::to_owned)).collect()
+    let invoked = calls.iter().filter(|call| call["action"] == "lambda:Invoke").filter_map(|call| call["state"].as_str());
+    invoked.filter(|state| ["Convert", "Isolate", "CloseDoor", "Lockdown"].contains(state)).map(str::to_owned).collect()
 }
 
 #[tokio::test]
