@@ -198,13 +198,13 @@ impl<'a> Splitter<'a> {
     }
 
     fn space(&mut self) -> io::Result<&mut [u8]> {
-        let Current { buffer, filled } = match self.current.take() {
-            Some(current) => self.current.insert(current),
-            None => {
-                let buffer = self.board.wait(None, |state| state.pool.buffer()).map_err(|_| stopped())??;
-                self.current.insert(Current { buffer, filled: 0 })
-            }
+        let current = if let Some(current) = self.current.take() {
+            current
+        } else {
+            let buffer = self.board.wait(None, |state| state.pool.buffer()).map_err(|_| stopped())??;
+            Current { buffer, filled: 0 }
         };
+        let Current { buffer, filled } = self.current.insert(current);
         Ok(buffer.get_mut(*filled..).unwrap_or_default())
     }
 

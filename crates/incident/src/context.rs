@@ -297,7 +297,7 @@ mod tests {
         for source in Source::ALL {
             assert_eq!(Source::of(source.name()), Some(source));
             assert!(source.name().starts_with(FOLDER));
-            assert_eq!(source.is_plain(), !source.name().ends_with(".json"));
+            assert_eq!(source.is_plain(), source.name().strip_suffix(".json").is_none());
         }
         let last = Source::ALL.iter().max().copied();
         assert_eq!(last, Some(Source::DnsQueryLogs), "a new source stands in ALL");

@@ -102,8 +102,9 @@ mod tests {
             size_gib: Some(8),
             completed_at: None,
         });
-        let lock = LockOutcome::NotLocked { reason: String::new() };
-        SealedSnapshot { taken: Taken { snapshot_id, volume_id, in_set: true, started_at: None, lock }, look, at_seal: None }
+        let unlocked = LockOutcome::NotLocked { reason: String::new() };
+        let taken = Taken { snapshot_id, volume_id, in_set: true, started_at: None, lock: unlocked };
+        SealedSnapshot { taken, look, at_seal: None }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! [`incident::patience`] says. AWS publishes the buckets: burst, and what is filled up again in a second.
 
 #![expect(clippy::unwrap_used, reason = "the ids of the model are well-formed")]
+#![expect(clippy::print_stdout, reason = "what the model gives stands in docs/performance.md")]
 #![expect(clippy::cast_precision_loss, reason = "a model in seconds")]
 
 use incident::patience::pauses;

@@ -167,7 +167,7 @@ pub struct Clients {
     pub kms: aws_sdk_kms::Client,
     /// Tells the execution's history.
     pub sfn: aws_sdk_sfn::Client,
-    /// The last word runs CloseDoor and Notify.
+    /// The last word runs `CloseDoor` and Notify.
     pub lambda: aws_sdk_lambda::Client,
     /// The evidence bucket.
     pub store: Store,

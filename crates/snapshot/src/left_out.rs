@@ -1,7 +1,9 @@
 //! What of the target is in no snapshot, and what its snapshots do not hold as it seems [facts 22, 72, 73].
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{DeviceType, Instance, InstanceType, InstanceTypeInfo, Reservation};
+use aws_sdk_ec2::types::{
+    DeviceType, HibernationOptions, Instance, InstanceStorageInfo, InstanceType, InstanceTypeInfo, Reservation,
+};
 use handler::{AwsError, failed};
 use incident::VolumeId;
 use incident::evidence::{Missing, Taken};
@@ -50,14 +52,14 @@ async fn facts(ec2: &Client, plan: &Plan) -> Result<Facts, AwsError> {
 }
 
 fn hibernates(instance: &Instance) -> bool {
-    instance.hibernation_options().and_then(|options| options.configured()).unwrap_or_default()
+    instance.hibernation_options().and_then(HibernationOptions::configured).unwrap_or_default()
 }
 
 async fn instance_store(ec2: &Client, kind: &InstanceType) -> Result<i64, AwsError> {
     let answer = ec2.describe_instance_types().instance_types(kind.clone()).send().await;
     let answer = answer.map_err(failed("ec2:DescribeInstanceTypes"))?;
     let storage = answer.instance_types().first().and_then(InstanceTypeInfo::instance_storage_info);
-    Ok(storage.and_then(|storage| storage.total_size_in_gb()).unwrap_or_default())
+    Ok(storage.and_then(InstanceStorageInfo::total_size_in_gb).unwrap_or_default())
 }
 
 /// What is missing by the target's nature. Whoever lets it be terminated must do without by name.

@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_is_worked_is_counted_once_and_as_ours() {
-        let (_, spent) = spent(|| {
+        let ((), spent) = spent(|| {
             let began = Instant::now();
             while began.elapsed().as_secs_f64() < 0.3 {}
             Ok(())

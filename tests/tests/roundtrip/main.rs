@@ -121,7 +121,7 @@ proptest! {
         let (world, contained, released) = run(there_and_back(&case));
         let rejoins = rejoins(&case);
         prop_assert_eq!(world.account().restorable(rejoins), before(&case).restorable(rejoins));
-        prop_assert_eq!(&released.released["status"], "released", "{:?}", released);
+        prop_assert_eq!(&released.restored["status"], "released", "{:?}", released);
         let instance = &case.account.instance;
         // Of a profile without a role nobody knows whether it had one, and whose sessions are denied.
         let (lifted, as_planned) = match (instance.profile, &case.account.role) {

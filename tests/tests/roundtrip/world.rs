@@ -140,7 +140,7 @@ impl World {
             seal::handle(&self.seal(), parsed(input)).await
         })
         .await;
-        Released { plan, denial, released, closed }
+        Released { plan, denial, restored: released, closed }
     }
 
     fn ec2(&self) -> aws_sdk_ec2::Client {
@@ -237,7 +237,7 @@ pub(crate) struct Contained {
 pub(crate) struct Released {
     pub(crate) plan: Value,
     pub(crate) denial: Value,
-    pub(crate) released: Value,
+    pub(crate) restored: Value,
     pub(crate) closed: Value,
 }
 

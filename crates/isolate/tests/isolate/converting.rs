@@ -33,7 +33,7 @@ async fn the_first_half_is_done_before_the_pause_and_the_second_after_it() {
     for plan in [pausing(Cloud::plan()), pausing(capturing(Cloud::plan()))] {
         let cloud = Cloud::simple().with_collection();
         let converted = convert(&cloud, &plan).await.unwrap();
-        assert_eq!(converted.interfaces.iter().map(|id| id.as_str()).collect::<Vec<_>>(), [NIC]);
+        assert_eq!(converted.interfaces.iter().map(incident::InterfaceId::as_str).collect::<Vec<_>>(), [NIC]);
         assert_eq!((cloud.worn(NIC), converted.reasons.len()), (vec!["cordon-conversion".to_owned()], 0));
         let intent = &cloud.records("intent")[0]["changes"];
         assert_eq!(intent.as_array().unwrap().len(), 1, "nothing else is announced: {intent}");

@@ -1,4 +1,4 @@
-//! A fault at each AWS call of Isolate, CloseDoor and Lockdown, before and after its effect: never more open than before, always
+//! A fault at each AWS call of Isolate, `CloseDoor` and Lockdown, before and after its effect: never more open than before, always
 //! read back, always told.
 
 use incident::evidence::{ContainmentStatus, InterfaceOutcome, InterfaceStatus, LockdownStatus};
@@ -88,8 +88,8 @@ async fn a_fault_at_any_call_leaves_nothing_more_open_and_is_read_back_and_told(
     assert!(runs > 200, "only {runs} faults were tried");
 }
 
-/// As the definition conducts it: what may pass is tried again; what else breaks Isolate is followed by CloseDoor, and what
-/// breaks Lockdown by the simpler ClosePath.
+/// As the definition conducts it: what may pass is tried again; what else breaks Isolate is followed by `CloseDoor`, and what
+/// breaks Lockdown by the simpler `ClosePath`.
 async fn conduct(scene: &Scene, cloud: &Cloud, at: &str) -> Option<Said> {
     let said = tried(scene.mode, scene, cloud, at).await;
     if said.is_some() || scene.mode == "close-door" { said } else { tried("close-door", scene, cloud, at).await }

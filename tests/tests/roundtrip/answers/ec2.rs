@@ -15,7 +15,7 @@ impl Account {
             "DescribeInstanceTypes" => {
                 ec2(call, "<instanceTypeSet><item><memoryInfo><sizeInMiB>1024</sizeInMiB></memoryInfo></item></instanceTypeSet>")
             }
-            "DescribeRouteTables" => self.route_tables(call),
+            "DescribeRouteTables" => route_tables(call),
             "DescribeVpcEndpoints" => self.vpc_endpoints(call),
             "DescribeManagedPrefixLists" => {
                 ec2(call, "<prefixListSet><item><prefixListId>pl-63a5400a</prefixListId></item></prefixListSet>")
@@ -124,18 +124,6 @@ impl Account {
         done(call)
     }
 
-    fn route_tables(&self, call: &Call) -> Answer {
-        let (_, vpcs) = filters(call).into_iter().find(|(name, _)| name == "vpc-id").unwrap();
-        let table = |vpc: &String| {
-            format!(
-                "<routeTableId>rtb-{vpc}</routeTableId><vpcId>{vpc}</vpcId>\
-                 <associationSet><item><main>true</main></item></associationSet>\
-                 <routeSet><item><natGatewayId>nat-{vpc}</natGatewayId></item></routeSet>"
-            )
-        };
-        ec2(call, &format!("<routeTableSet>{}</routeTableSet>", items(vpcs.iter().map(table))))
-    }
-
     fn vpc_endpoints(&self, call: &Call) -> Answer {
         let (_, vpcs) = filters(call).into_iter().find(|(name, _)| name == "vpc-id").unwrap();
         let vpc = self.endpoints.as_ref().filter(|vpc| vpcs.contains(vpc));
@@ -167,4 +155,17 @@ impl Account {
 /// The group of the endpoints of a VPC.
 pub(crate) fn endpoint_group(vpc: &str) -> String {
     vpc.replace("vpc-0", "sg-0e")
+}
+
+/// Every VPC has a main table that leads out through a NAT gateway.
+fn route_tables(call: &Call) -> Answer {
+    let (_, vpcs) = filters(call).into_iter().find(|(name, _)| name == "vpc-id").unwrap();
+    let table = |vpc: &String| {
+        format!(
+            "<routeTableId>rtb-{vpc}</routeTableId><vpcId>{vpc}</vpcId>\
+             <associationSet><item><main>true</main></item></associationSet>\
+             <routeSet><item><natGatewayId>nat-{vpc}</natGatewayId></item></routeSet>"
+        )
+    };
+    ec2(call, &format!("<routeTableSet>{}</routeTableSet>", items(vpcs.iter().map(table))))
 }

@@ -123,9 +123,12 @@ fn parsed(call: &Call) -> Vec<Rule> {
     all
 }
 
+/// The first and the last port, where the protocol has any.
+type Ports = Option<(i32, i32)>;
+
 /// EC2 merges the rules of the same protocol and ports.
 fn rules(all: &BTreeSet<Rule>) -> String {
-    let mut merged: BTreeMap<(&str, Option<(i32, i32)>), Vec<&str>> = BTreeMap::new();
+    let mut merged: BTreeMap<(&str, Ports), Vec<&str>> = BTreeMap::new();
     for rule in all {
         merged.entry((&rule.protocol, rule.ports)).or_default().push(&rule.peer);
     }
