@@ -48,7 +48,7 @@ build: ## build every binary and test (the first build compiles the AWS SDK: abo
 
 unit: build ## the tests that need no local cloud
 	@$(CARGO) test --quiet --workspace --exclude journeys
-	@$(CARGO) test --quiet --workspace --test definition --test wiring --test documents
+	@$(CARGO) test --quiet --workspace --test definition --test wiring --test documents --test roundtrip
 
 cloud-test: build $(VENV)/ready ## the local cloud is as strict as AWS
 	@PYTHONPATH=tests $(VENV)/bin/python -m pytest -q tests/cloud tests/perf

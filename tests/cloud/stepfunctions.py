@@ -52,6 +52,28 @@ def install(timeout_scale: float) -> None:
         replace(engine, name, _to_those_who_wait)
     replace(lambda_svc, "_execute_function_with_config_scope", _recorded)
     replace(lambda_svc, "_reserved_concurrency", _of_every_version)
+    for name in ("_lock", "_workers", "_LOCAL_WORKER_TTL", "kill_workers"):
+        require(lambda_runtime, name)
+    replace(lambda_svc, "reap_idle_workers", _every_idle_one)
+
+
+def _every_idle_one(original: Any) -> Any:
+    """The emulator keeps one process of each function for ever; of an account that is done with, some twenty would stay."""
+
+    def reap(ttl: float | None = None) -> int:
+        reaped, idle = original(ttl), []
+        latest = time.time() - (lambda_runtime._LOCAL_WORKER_TTL if ttl is None else ttl)
+        with lambda_runtime._lock:
+            for key, workers in list(lambda_runtime._workers.items()):
+                done = [worker for worker in workers if not worker.in_use and worker.last_used < latest]
+                idle += done
+                lambda_runtime._workers[key] = [worker for worker in workers if worker not in done]
+                if not lambda_runtime._workers[key]:
+                    del lambda_runtime._workers[key]
+        lambda_runtime.kill_workers(idle)
+        return int(reaped) + len(idle)
+
+    return reap
 
 
 # How far the clock of this execution (or branch) is ahead of ours, in seconds, since its waits were shortened. Steps decide
