@@ -21,8 +21,9 @@ fn states(world: &World) -> Vec<String> {
 
 #[tokio::test]
 async fn the_machine_waits_between_the_two_and_whichever_of_them_fails_the_target_ends_contained() {
-    // Nothing fails; then the first half; then the second, after the pause.
-    for (skip, expected) in [(None, "Convert Isolate Lockdown"), (Some(0), "Convert Isolate Lockdown"), (Some(1), "CloseDoor")] {
+    // Nothing fails; then the first half; then the second, after the pause. What fails before its effect reaches no function,
+    // and so has no state in the log.
+    for (skip, expected) in [(None, "Convert Isolate Lockdown"), (Some(0), "Isolate Lockdown"), (Some(1), "Convert CloseDoor")] {
         let world = pausing(1).await;
         let instance = world.instance("web");
         if let Some(skip) = skip {
@@ -31,7 +32,7 @@ async fn the_machine_waits_between_the_two_and_whichever_of_them_fails_the_targe
         let ended = world.run(&findings::guardduty(world.account(), &instance, "UnauthorizedAccess:EC2/TorClient")).await;
         let at = format!("{skip:?}: {} {} {}", ended.status, ended.output, ended.cause);
         assert!(world.is_contained(&instance).await, "{at}: {:?}", world.group_roles(&instance).await);
-        assert!(states(&world).join(" ").contains(expected), "{at}: {:?}", states(&world));
+        assert!(states(&world).join(" ").starts_with(expected), "{at}: {:?}", states(&world));
         let planned = ended.output["asPlanned"] == true;
         assert_eq!(planned, skip != Some(1), "what Isolate makes up for is no loss: {at}");
         world.verified(&ended.case(&instance)).await;
