@@ -57,21 +57,22 @@ def install(timeout_scale: float) -> None:
     replace(lambda_svc, "reap_idle_workers", _every_idle_one)
 
 
-def _every_idle_one(original: Any) -> Any:
+def _every_idle_one(_original: Any) -> Any:
     """The emulator keeps one process of each function for ever; of an account that is done with, some twenty would stay."""
 
     def reap(ttl: float | None = None) -> int:
-        reaped, idle = original(ttl), []
         latest = time.time() - (lambda_runtime._LOCAL_WORKER_TTL if ttl is None else ttl)
+        idle: list[Any] = []
         with lambda_runtime._lock:
             for key, workers in list(lambda_runtime._workers.items()):
-                done = [worker for worker in workers if not worker.in_use and worker.last_used < latest]
-                idle += done
-                lambda_runtime._workers[key] = [worker for worker in workers if worker not in done]
-                if not lambda_runtime._workers[key]:
+                ended = [worker for worker in workers if not worker.in_use and worker.last_used < latest]
+                idle += ended
+                if kept := [worker for worker in workers if worker not in ended]:
+                    lambda_runtime._workers[key] = kept
+                else:
                     del lambda_runtime._workers[key]
         lambda_runtime.kill_workers(idle)
-        return int(reaped) + len(idle)
+        return len(idle)
 
     return reap
 
