@@ -27,8 +27,10 @@ def detector(account: str) -> str:
     return f"{int(account):032x}"
 
 
-def keep(account: str, finding: dict[str, Any]) -> None:
-    """Lays a finding down; one of the same id is replaced, as GuardDuty updates it."""
+def keep(account: str, finding: Any) -> None:
+    """Lays a finding down; one of the same id is replaced, as GuardDuty updates it. What has no id can be sent, and nobody can ask for it."""
+    if not isinstance(finding, dict) or not isinstance(finding.get("id"), str):
+        return
     with _LOCK:
         _FINDINGS.setdefault(account, {})[finding["id"]] = finding
 
