@@ -68,7 +68,7 @@ class Admin:
             case "event":
                 return _send(account, body)
             case "snapshots":
-                return snapshots.behave(account, body.get("seconds"), body.get("rules"), body.get("events", "once"))
+                return snapshots.behave(account, body.get("seconds"), body.get("rules"), body.get("events", "once"), body.get("copies"))
             case "patience":
                 return stepfunctions.wait_for_people(account, body.get("seconds"))
             case "person":
@@ -84,7 +84,7 @@ class Admin:
             case "credentials":
                 return sessions.of_instance(account, body["instance"])
             case "targets":
-                return {"instances": targets.many(self._endpoint, account, body["count"], body.get("tags"), body.get("interfaces", 1))}
+                return {"instances": targets.many(self._endpoint, account, body["count"], body.get("tags"), body.get("interfaces", 1), body.get("key"), body.get("volumes", 1))}
         raise KeyError(f"there is no /_cordon/{path}")
 
     def _in_front(self, inner: Any) -> Any:

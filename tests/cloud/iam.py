@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextvars
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import ministack.core.iam_evaluator as evaluator
@@ -25,12 +26,15 @@ from .deploy import REGION
 from .patching import replace
 
 _params: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("params", default=None)
-_CREATED = {"CreateSecurityGroup": "security-group", "CreateSnapshots": "snapshot", "CreateSnapshot": "snapshot"}
+# Asks the policies of whoever makes this call about something else; nobody where no policy is checked.
+_ask: contextvars.ContextVar[Callable[..., Any] | None] = contextvars.ContextVar("ask", default=None)
+_CREATED = {"CreateSecurityGroup": "security-group", "CreateSnapshots": "snapshot", "CreateSnapshot": "snapshot", "CopySnapshot": "snapshot"}
 
 
 def install() -> None:
     replace(evaluator, "enforce", _strict)
     replace(evaluator, "_conditions_met", _with_variables)
+    replace(evaluator, "_fnmatch_compile", _with_plain_stars)
     replace(evaluator, "_resolve_condition_key", _of_the_role)
     for module in (evaluator, sts):
         replace(module, "_principal_keys", _of_the_instance)
@@ -44,9 +48,16 @@ def remember(service: str, headers: dict[str, str], body: bytes, routing: dict[s
         _params.set(routing if service in ("ec2", "iam", "autoscaling", "elasticloadbalancing") else None)
 
 
+def may(action: str, service: str, arn: str, context: dict[str, str]) -> bool:
+    """Whether whoever makes this call may do this, too: services use keys on behalf of their callers."""
+    ask = _ask.get()
+    return ask is None or ask(action, service, resource_arn=arn, service_context=context) is None
+
+
 def _strict(enforce: Any) -> Any:
     def strict(key: str, action: str, service: str, region: str, resource_arn: str = "*", service_context: dict[str, Any] | None = None) -> Any:
         params, account = _params.get(), responses.get_account_id()
+        _ask.set(lambda action, service, **about: enforce(key, action, service, region, **about))
         if service == "iam" and params is not None:
             resource_arn = _iam_resource(params, account) or resource_arn
             service_context = {**(service_context or {}), **_iam_context(params)}
@@ -72,6 +83,8 @@ def _strict(enforce: Any) -> Any:
                 context["ec2:createaction"] = name
             if name == "ModifyInstanceAttribute" and ":instance/" in arn:
                 context |= _attribute(params)
+            if name == "ModifySnapshotAttribute":
+                context |= _shared_with(params)
             if requested:
                 context["aws:tagkeys"] = [k.split("/", 1)[1] for k in requested]
             for tag, value in _tags(arn, account, region).items():
@@ -120,6 +133,21 @@ def _attribute(params: dict[str, Any]) -> dict[str, str]:
     return {"ec2:attribute": found} if found else {}
 
 
+def _shared_with(params: dict[str, Any]) -> dict[str, str | list[str]]:
+    """`ec2:Add/userId` and the like of a call that changes whom a snapshot is shared with. Several accounts are for `ForAllValues`
+    and `ForAnyValue`: what AWS makes of them without is not documented, and here nothing is equal to them."""
+    found: dict[str, set[str]] = {}
+    operation = (params.get("OperationType") or [""])[0].capitalize()
+    for name, values in params.items():
+        structure = re.fullmatch(r"CreateVolumePermission\.(Add|Remove)\.\d+\.(UserId|Group)", name)
+        older = re.fullmatch(r"User(Id|Group)\.\d+", name) if operation in ("Add", "Remove") else None
+        if structure:
+            found.setdefault(f"ec2:{structure[1]}/{structure[2]}".lower(), set()).update(values)
+        elif older:
+            found.setdefault(f"ec2:{operation}/{'userId' if older[1] == 'Id' else 'group'}".lower(), set()).update(values)
+    return {key: sorted(values) if len(values) > 1 else next(iter(values)) for key, values in found.items()}
+
+
 def _iam_resource(params: dict[str, Any], account: str) -> str | None:
     """The ARN of a role or an instance profile, with its path."""
     if role := (params.get("RoleName") or [""])[0]:
@@ -159,6 +187,19 @@ def _with_variables(original: Any) -> Any:
         return bool(original(filled, ctx))
 
     return met
+
+
+def _with_plain_stars(original: Any) -> Any:
+    """`${*}` and `${?}` in a pattern stand for themselves, such as in the ARN of a snapshot that is not there yet."""
+
+    def compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
+        if "${" not in pattern:
+            return original(pattern, ignore_case)
+        parts = re.split(r"(\$\{[*?]\}|[*?])", pattern)
+        translated = "".join({"*": ".*", "?": "."}.get(part) or re.escape(part[2] if re.fullmatch(r"\$\{[*?]\}", part) else part) for part in parts)
+        return re.compile(f"^{translated}$", re.IGNORECASE if ignore_case else 0)
+
+    return compiled
 
 
 def _filled(text: str, operator: str, ctx: Any) -> str | None:
@@ -221,7 +262,8 @@ def _created_arn(name: str, account: str, region: str) -> str:
 
 def _resources(action: str, params: dict[str, Any], account: str, region: str) -> list[str]:
     name = action.split(":")[1]
-    if name.startswith(("Describe", "Get", "List")):
+    # Of the calls that only look, this one is about a resource.
+    if name.startswith(("Describe", "Get", "List")) and name != "DescribeSnapshotAttribute":
         return ["*"]
 
     def one(key: str) -> str:
@@ -252,6 +294,9 @@ def _resources(action: str, params: dict[str, Any], account: str, region: str) -
         found.append(arn(kind, identifier))
     if name in _CREATED:
         found.append(_created_arn(name, account, region))
+    if name == "CopySnapshot":
+        # The copy, of which nothing is known yet, and its source by itself: a policy tells them apart by `snapshot/snap-*` and `snapshot/${*}`.
+        found.append(f"arn:aws:ec2:{one('SourceRegion')}::snapshot/{one('SourceSnapshotId')}")
     return found or ["*"]
 
 

@@ -57,7 +57,8 @@ async def to_moto(method: str, path: str, headers: dict[str, str], body: bytes, 
     # The header selects moto's account; the variable MOTO_ACCOUNT_ID would win over it and must not be set.
     headers = {**headers, "x-moto-account-id": responses.get_account_id()}
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_pool, _wsgi, method, path, urlencode(query, doseq=True), headers, body)
+    # With the context of the call, so that what moto does in its course knows the account and who calls.
+    return await loop.run_in_executor(_pool, contextvars.copy_context().run, _wsgi, method, path, urlencode(query, doseq=True), headers, body)
 
 
 def _wsgi(method: str, path: str, query: str, headers: dict[str, str], body: bytes) -> faults.Response:

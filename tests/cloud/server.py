@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def _install(settings: dict[str, Any]) -> None:
-    from . import agents, asynchronous, attributes, balancers, calls, cloudformation, console, ec2, iam, joint, multipart, scaling, sessions, snapshots, ssm, stepfunctions, storage, tracking
+    from . import agents, asynchronous, attributes, balancers, calls, cloudformation, console, copies, ec2, iam, joint, keys, multipart, scaling, sessions, snapshots, ssm, stepfunctions, storage, tracking
     from .admin import Admin
 
     calls.write_to(Path(settings["dir"]) / "calls.jsonl")
@@ -42,6 +42,8 @@ def _install(settings: dict[str, Any]) -> None:
     ssm.install()
     sessions.install()
     snapshots.install(settings["snapshotSeconds"])
+    keys.install()
+    copies.install()
     stepfunctions.install(settings["timeoutScale"])
     asynchronous.install()
     storage.install()

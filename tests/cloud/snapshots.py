@@ -28,11 +28,26 @@ class Rules:
 
     seconds: float = 0.3
     rules: list[dict[str, Any]] = field(default_factory=list)
+    # How many copies may be pending at a time [facts 68].
+    copies: int = 20
     # What becomes of the events: they are sent `once`, `twice`, or are `lost`, or come `early`, before EC2 shows what they say.
     events: str = "once"
 
 
+@dataclass
+class Copied:
+    """What a copy is a copy of: the snapshot, and the volume that its data came from, if that is known. `failure` says why it
+    ends in error, whatever the rules say; `same_key` whether source and copy have the same key, or both have none."""
+
+    source: str
+    region: str
+    volume: str | None
+    failure: str | None
+    same_key: bool
+
+
 EVENTS = ("once", "twice", "lost", "early")
+RULE = {"volume", "outcome", "seconds", "copy", "message"}
 
 
 _RULES: dict[str, Rules] = {}
@@ -45,35 +60,58 @@ def install(seconds: float) -> None:
     Snapshot.status = property(_status, _begin)
     Snapshot.state = property(_status)
     Snapshot.progress = property(lambda self: f"{_percent(self)}%")
+    add(Snapshot, "state_message", property(_message))
+    # Set on copies alone.
+    add(Snapshot, "copied", None)
     replace(EBSBackend, "create_snapshot", _by_itself)
     replace(EBSBackend, "create_snapshots", _as_a_set)
-    replace(EBSBackend, "copy_snapshot", _copied)
     replace(EBSBackend, "delete_snapshot", _not_while_locked)
     add(EC2Response, "lock_snapshot", lock_snapshot)
     add(EC2Response, "describe_locked_snapshots", describe_locked_snapshots)
 
 
-def behave(account: str, seconds: float | None = None, rules: list[dict[str, Any]] | None = None, events: str = "once") -> None:
-    """Sets how snapshots of `account` behave from now on, also those that are under way."""
+def behave(account: str, seconds: float | None = None, rules: list[dict[str, Any]] | None = None, events: str = "once", copies: int | None = None) -> None:
+    """Sets how snapshots of `account` behave from now on, also those that are under way. The first rule that fits is followed. One
+    with `copy` is for copies and goes by the volume of the original snapshot; one without is for snapshots of volumes."""
     if events not in EVENTS:
         raise ValueError(f"events are sent {', '.join(EVENTS)}, not {events}")
-    known = {"volume", "outcome", "seconds"}
     for rule in rules or []:
-        if unknown := set(rule) - known:
-            raise ValueError(f"a snapshot rule has {sorted(known)}, not {sorted(unknown)}")
-    _RULES[account] = Rules(DEFAULT.seconds if seconds is None else seconds, rules or [], events)
+        if unknown := set(rule) - RULE:
+            raise ValueError(f"a snapshot rule has {sorted(RULE)}, not {sorted(unknown)}")
+        if not isinstance(rule.get("copy", False), bool):
+            raise ValueError(f"`copy` of a snapshot rule is true or false, not {rule['copy']!r}")
+    if copies is not None and (not isinstance(copies, int) or copies < 0):
+        raise ValueError(f"`copies` is how many copies may be pending, not {copies!r}")
+    _RULES[account] = Rules(DEFAULT.seconds if seconds is None else seconds, rules or [], DEFAULT.copies if copies is None else copies, events)
+
+
+def copies_at_a_time(account: str) -> int:
+    return _RULES.get(account, DEFAULT).copies
+
+
+def is_copy(snapshot: Any) -> bool:
+    return snapshot.copied is not None
+
+
+def original_volume(snapshot: Any) -> str | None:
+    """The id of the volume that the data came from, also of a copy's copy."""
+    return snapshot.copied.volume if is_copy(snapshot) else snapshot.volume.id
 
 
 def _begin(snapshot: Any, _status: str) -> None:
     snapshot.__dict__.setdefault("begun", time.time())
 
 
+def _rule_of(snapshot: Any) -> dict[str, Any]:
+    rules = _RULES.get(snapshot.owner_id, DEFAULT).rules
+    fits = (rule for rule in rules if rule.get("copy", False) == is_copy(snapshot) and rule.get("volume") in (None, original_volume(snapshot)))
+    return next(fits, {})
+
+
 def _rule(snapshot: Any) -> tuple[float, str]:
-    behaviour = _RULES.get(snapshot.owner_id, DEFAULT)
-    for rule in behaviour.rules:
-        if rule.get("volume") in (None, snapshot.volume.id):
-            return rule.get("seconds", behaviour.seconds), rule.get("outcome", "completed")
-    return behaviour.seconds, "completed"
+    rule = _rule_of(snapshot)
+    failed = is_copy(snapshot) and snapshot.copied.failure
+    return rule.get("seconds", _RULES.get(snapshot.owner_id, DEFAULT).seconds), "error" if failed else rule.get("outcome", "completed")
 
 
 def _outcome(snapshot: Any) -> str:
@@ -86,6 +124,13 @@ def _status(snapshot: Any) -> str:
     # One member in error puts the whole set in error.
     members = snapshot.__dict__.get("set", [snapshot])
     return "error" if any(_outcome(member) == "error" for member in members) else _outcome(snapshot)
+
+
+def _message(snapshot: Any) -> str | None:
+    """Why it is in error: AWS says so of copies, and of nothing else."""
+    if not is_copy(snapshot) or _status(snapshot) != "error":
+        return None
+    return snapshot.copied.failure or _rule_of(snapshot).get("message")
 
 
 def _percent(snapshot: Any) -> int:
@@ -103,9 +148,11 @@ _taking_a_set: contextvars.ContextVar[bool] = contextvars.ContextVar("taking_a_s
 def _by_itself(original: Any) -> Any:
     def create(self: Any, *args: Any, **kwargs: Any) -> Any:
         snapshot = original(self, *args, **kwargs)
+        # moto forgets the key.
+        snapshot.kms_key_id = snapshot.volume.kms_key_id if snapshot.encrypted else None
         # Those that come with moto's images are nobody's doing.
         if not _taking_a_set.get() and not kwargs.get("from_ami"):
-            _tell_when_ended(self, "createSnapshot", [snapshot], f"volume/{snapshot.volume.id}")
+            _tell_when_ended(self, "createSnapshot", [snapshot], f"arn:aws:ec2::{self.region_name}:volume/{snapshot.volume.id}")
         return snapshot
 
     return create
@@ -126,13 +173,8 @@ def _as_a_set(original: Any) -> Any:
     return create
 
 
-def _copied(original: Any) -> Any:
-    def copy(self: Any, source_snapshot_id: str, *args: Any, **kwargs: Any) -> Any:
-        snapshot = original(self, source_snapshot_id, *args, **kwargs)
-        _tell_when_ended(self, "copySnapshot", [snapshot], f"snapshot/{source_snapshot_id}")
-        return snapshot
-
-    return copy
+def tell_when_copied(backend: Any, copy: Any) -> None:
+    _tell_when_ended(backend, "copySnapshot", [copy], f"arn:aws:ec2::{copy.copied.region}:snapshot/{copy.copied.source}")
 
 
 def _tell_when_ended(backend: Any, what: str, snapshots: list[Any], source: str = "") -> None:
@@ -141,17 +183,19 @@ def _tell_when_ended(backend: Any, what: str, snapshots: list[Any], source: str 
     arn = lambda resource: f"arn:aws:ec2::{region}:{resource}"
 
     def event(status: Callable[[Any], str]) -> dict[str, Any]:
-        failed = [snapshot.id for snapshot in snapshots if status(snapshot) == "error"]
+        failed = [snapshot for snapshot in snapshots if status(snapshot) == "error"]
+        cause = _message(failed[0]) or f"Snapshot {failed[0].id} is in status error" if failed else ""
         about = {
-            "event": what, "result": "failed" if failed else "succeeded", "cause": f"Snapshot {failed[0]} is in status error" if failed else "", "request-id": "",
+            "event": what, "result": "failed" if failed else "succeeded", "cause": cause, "request-id": "",
             "startTime": began, "endTime": _now(),
         }
         if what == "createSnapshots":
             about["snapshots"] = [{"snapshot_id": arn(f"snapshot/{s.id}"), "source": arn(f"volume/{s.volume.id}"), "status": status(s)} for s in snapshots]
         else:
-            about |= {"snapshot_id": arn(f"snapshot/{snapshots[0].id}"), "source": arn(source)}
+            about |= {"snapshot_id": arn(f"snapshot/{snapshots[0].id}"), "source": source}
         if what == "copySnapshot":
-            about |= {"incremental": "false", "transferType": "standard"}
+            # Within a Region a copy is incremental unless it has another key.
+            about |= {"incremental": str(snapshots[0].copied.same_key).lower(), "transferType": "standard"}
         kind = "EBS Multi-Volume Snapshots Completion Status" if what == "createSnapshots" else "EBS Snapshot Notification"
         return {"Source": "aws.ec2", "DetailType": kind, "Detail": json.dumps(about), "Resources": [arn(f"snapshot/{s.id}") for s in snapshots]}
 

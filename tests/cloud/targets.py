@@ -8,6 +8,7 @@ from typing import Any
 from moto.ec2 import ec2_backends
 
 from .deploy import ARCHITECTURE, REGION, client
+from .keys import MANAGED
 
 # An Amazon Linux image, and a type that it runs on.
 IMAGES = {"x86_64": ("ami-03c3da4cfa8e8943a", "t3.micro"), "arm64": ("ami-0ae8605ed708e3c3e", "t4g.micro")}
@@ -39,10 +40,11 @@ def usual(endpoint: str, account: str) -> dict[str, str]:
     return instances
 
 
-def many(endpoint: str, account: str, count: int, tags: dict[str, str] | None = None, interfaces: int = 1) -> list[str]:
+def many(endpoint: str, account: str, count: int, tags: dict[str, str] | None = None, interfaces: int = 1, key: str | None = None, volumes: int = 1) -> list[str]:
+    """Plain instances. With `key` their volumes are encrypted: under EBS's own key with `alias/aws/ebs`, or under one of a customer."""
     ec2 = client(endpoint, account, "ec2")
     _, subnet, group = _network(ec2, "10.72.0.0/16", ipv6=False)
-    return [_run(ec2, subnet, group, interfaces=interfaces, tags=tags) for _ in range(count)]
+    return [_run(ec2, subnet, group, interfaces=interfaces, volumes=volumes, tags=tags, key=key) for _ in range(count)]
 
 
 def _role(iam: Any) -> None:
@@ -86,14 +88,17 @@ def _network(ec2: Any, block: str, ipv6: bool) -> tuple[str, str, str]:
     return vpc, subnet, group
 
 
-def _run(ec2: Any, subnet: str, group: str, interfaces: int = 1, volumes: int = 1, tags: dict[str, str] | None = None, profile: str | None = None, user_data: str | None = None) -> str:
+def _run(ec2: Any, subnet: str, group: str, interfaces: int = 1, volumes: int = 1, tags: dict[str, str] | None = None, profile: str | None = None, user_data: str | None = None,
+         key: str | None = None) -> str:
     image, kind = IMAGES[ARCHITECTURE]
     devices = [f"/dev/xvd{chr(ord('a') + index)}" for index in range(volumes)]
     given = [{"ResourceType": "instance", "Tags": [{"Key": k, "Value": v} for k, v in tags.items()]}] if tags else []
+    # Where no key is named, EBS takes its own.
+    encrypted: dict[str, Any] = {"Encrypted": True, **({} if key == MANAGED else {"KmsKeyId": key})} if key else {}
     answer = ec2.run_instances(
         ImageId=image, MinCount=1, MaxCount=1, InstanceType=kind, TagSpecifications=given,
         NetworkInterfaces=[{"DeviceIndex": index, "SubnetId": subnet, "Groups": [group]} for index in range(interfaces)],
-        BlockDeviceMappings=[{"DeviceName": device, "Ebs": {"VolumeSize": 8}} for device in devices],
+        BlockDeviceMappings=[{"DeviceName": device, "Ebs": {"VolumeSize": 8, **encrypted}} for device in devices],
         **({"IamInstanceProfile": {"Name": profile}} if profile else {}), **({"UserData": user_data} if user_data else {}),
     )
     return answer["Instances"][0]["InstanceId"]

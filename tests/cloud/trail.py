@@ -47,7 +47,7 @@ def about(service: str, action: str, headers: dict[str, str], body: bytes, answe
     found = set(_IDS.findall(body[:_SEARCHED]))
     content = answer[2] if isinstance(answer[2], bytes) else str(answer[2]).encode()
     # What is created has no id before its answer.
-    if action.split(":")[-1].startswith(("Run", "Create")):
+    if action.split(":")[-1].startswith(("Run", "Create", "Copy")):
         found |= set(_IDS.findall(content[:_SEARCHED]))
     known: dict[str, Any] = {"resources": sorted(identifier.decode() for identifier in found)} if found else {}
     if action == "states:StartExecution" and answer[0] == 200:
