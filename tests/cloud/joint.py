@@ -107,8 +107,8 @@ def _watched(service: str, handler: Any) -> Any:
             await asyncio.sleep(fault.seconds)
         if fault and fault.kind == "before":
             answer = faults.answer(service, headers, fault)
-        elif service == "ec2" and _throttled(action, body, query):
-            fault = _THROTTLED
+        elif throttling.is_limited(service, action.split(":")[-1]) and _throttled(action, body, query):
+            fault = _THROTTLED[service]
             answer = faults.answer(service, headers, fault)
         else:
             answer = await handler(method, path, headers, body, query)
@@ -125,12 +125,12 @@ def _watched(service: str, handler: Any) -> Any:
     return handle
 
 
-_THROTTLED = faults.Fault("", "throttled", throttling.CODE, throttling.STATUS, throttling.MESSAGE)
+_THROTTLED = {service: faults.Fault("", "throttled", *refusal) for service, refusal in throttling.REFUSALS.items()}
 
 
 def _throttled(action: str, body: bytes, query: dict[str, Any]) -> bool:
     names = {*parse_qs(body.decode(errors="replace"), keep_blank_values=True), *query}
-    return throttling.refuses(responses.get_account_id(), responses.get_region(), action.removeprefix("ec2:"), names)
+    return throttling.refuses(responses.get_account_id(), responses.get_region(), action.split(":")[-1], names)
 
 
 def _from_guests(dispatch: Any, behind: Callable[[str, dict[str, Any]], Guest | None]) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from .harness import Account, refused, until
 from .throttling import BUCKETS, Region, kind_of
@@ -27,11 +30,15 @@ class Clock:
         ("CreateSnapshots", [], 100, 5),
         ("CreateTags", [], 100, 10),
         ("ModifyInstanceAttribute", [], 50, 5),
+        ("CopySnapshot", ["SourceSnapshotId"], 50, 5),
+        ("ModifySnapshotAttribute", [], 50, 5),
+        ("LockSnapshot", [], 50, 5),
         ("DescribeNetworkInterfaces", ["Filter.1.Name"], 100, 20),
         ("DescribeSnapshots", ["MaxResults"], 100, 20),
         ("DescribeInstances", ["InstanceId.1"], 50, 10),
         ("DescribeInstanceTypes", ["InstanceType.1"], 100, 20),
         ("GetConsoleOutput", [], 100, 20),
+        ("LookupEvents", ["LookupAttributes", "MaxResults"], 2, 2),
     ],
 )
 def test_a_burst_passes_and_then_what_is_added_each_second(action: str, parameters: list[str], burst: int, refill: int) -> None:
@@ -76,6 +83,33 @@ def test_a_call_without_a_token_is_refused_as_ec2_does_and_changes_nothing(accou
     assert (logged["status"], logged["error"], logged["fault"]) == (503, "RequestLimitExceeded", "throttled")
     account.ask("buckets", {"enforced": False})
     make("two")
+
+
+def test_events_are_looked_up_twice_a_second_and_no_more(account: Account) -> None:
+    look = lambda: account("cloudtrail").lookup_events(MaxResults=1)
+    for _ in range(4):
+        look()
+    # Without a refill, so that it does not matter how fast this is.
+    account.ask("buckets", {"enforced": True, "sizes": {"LookupEvents": [2, 0]}})
+    look(), look()
+    assert refused(look) == "ThrottlingException"
+    logged = [call for call in account.calls() if call["action"] == "cloudtrail:LookupEvents"][-1]
+    assert (logged["status"], logged["error"], logged["fault"]) == (400, "ThrottlingException", "throttled")
+    account("cloudtrail").describe_trails()
+    account("ec2").describe_vpcs()
+    account.ask("buckets", {"enforced": True})
+    began = time.monotonic()
+    passed = sum(until(lambda: tries(look)) for _ in range(5))
+    assert passed == 5 and time.monotonic() - began >= 1, "tokens come back once a second, two of them"
+
+
+def tries(call: Callable[[], Any]) -> bool:
+    try:
+        call()
+    except ClientError as error:
+        assert error.response["Error"]["Code"] == "ThrottlingException"
+        return False
+    return True
 
 
 def test_other_accounts_and_regions_have_their_own_buckets(account: Account) -> None:

@@ -1,5 +1,5 @@
 """EC2's limits of requests: each account has, in each Region, a bucket of tokens for each action, and a call without a token
-is refused. Only where it is asked for: at `/_cordon/buckets`."""
+is refused. So are lookups of CloudTrail's events. Only where it is asked for: at `/_cordon/buckets`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 # Burst, and how many tokens are added each second, as the EC2 developer guide has them (request throttling). Each action has
-# a bucket of its own; those that stand here by name are not like the others of their kind.
+# a bucket of its own; those that stand here by name are not like the others of their kind. CopySnapshot, ModifySnapshotAttribute
+# and LockSnapshot are not among those that the guide names, so that they are changes like any other.
 BUCKETS: dict[str, tuple[float, float]] = {
     "ModifyNetworkInterfaceAttribute": (100, 5),
     "CreateSnapshots": (100, 5),
@@ -17,13 +18,17 @@ BUCKETS: dict[str, tuple[float, float]] = {
     "looks, filtered or in pages": (100, 20),
     "looks at everything": (50, 10),
     "changes": (50, 5),
+    # Two a second [CloudTrail API reference, LookupEvents].
+    "LookupEvents": (2, 2),
 }
 # What lists resources, and asks for all of them unless it is told otherwise. Naming some by id is no filter to these buckets.
 AT_EVERYTHING = frozenset({
     "DescribeImages", "DescribeInstances", "DescribeInstanceStatus", "DescribeNetworkInterfaces", "DescribeSecurityGroups", "DescribeSnapshots",
     "DescribeSpotInstanceRequests", "DescribeVolumes",
 })
-CODE, STATUS, MESSAGE = "RequestLimitExceeded", 503, "Request limit exceeded."
+# What is limited, by its service: every call, or those that are named; and how a call is refused.
+LIMITED: dict[str, frozenset[str] | None] = {"ec2": None, "cloudtrail": frozenset({"LookupEvents"})}
+REFUSALS = {"ec2": ("RequestLimitExceeded", 503, "Request limit exceeded."), "cloudtrail": ("ThrottlingException", 400, "Rate exceeded")}
 
 
 @dataclass
@@ -96,8 +101,12 @@ def enforce(account: str, enforced: bool, sizes: Mapping[str, list[float]] | Non
             _ENFORCED[account] = sized
 
 
+def is_limited(service: str, action: str) -> bool:
+    return service in LIMITED and ((named := LIMITED[service]) is None or action in named)
+
+
 def refuses(account: str, region: str, action: str, parameters: Collection[str]) -> bool:
-    """Whether EC2 refuses this call now; if it does not, a token is gone."""
+    """Whether AWS refuses this call now; if it does not, a token is gone."""
     with _LOCK:
         if account not in _ENFORCED:
             return False
