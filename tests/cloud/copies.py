@@ -10,9 +10,9 @@ from typing import Any
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2 import ec2_backends
 from moto.ec2.exceptions import EC2ClientError, InvalidParameterDependency
-from moto.ec2.models.elastic_block_store import Snapshot
+from moto.ec2.models.elastic_block_store import EBSBackend, Snapshot
 from moto.ec2.responses import EC2Response
-from moto.ec2.utils import random_snapshot_id
+from moto.ec2.utils import generic_filter, random_snapshot_id
 
 from . import keys, snapshots
 from .patching import replace
@@ -35,6 +35,7 @@ def install() -> None:
     replace(EC2Response, "copy_snapshot", lambda _original: copy_snapshot)
     replace(EC2Response, "modify_snapshot_attribute", lambda _original: modify_snapshot_attribute)
     replace(EC2Response, "describe_snapshot_attribute", lambda _original: describe_snapshot_attribute)
+    replace(EBSBackend, "describe_snapshots", _with_what_is_shared)
 
 
 def copy_snapshot(self: Any) -> ActionResult:
@@ -48,6 +49,8 @@ def copy_snapshot(self: Any) -> ActionResult:
             raise EC2ClientError("MissingParameter", f"The request must contain the parameter {name}")
     if not re.fullmatch(r"snap-[0-9a-f]{8}(?:[0-9a-f]{9})?", source_id):
         raise EC2ClientError("InvalidParameterValue", "The specified snapshotId is invalid")
+    if source_region not in ec2_backends[self.current_account].regions:
+        raise EC2ClientError("InvalidRegion", f"{source_region} is not a valid region name.")
     encrypted, key = self._get_bool_param("Encrypted", False), self._get_param("KmsKeyId")
     if key and not encrypted:
         raise InvalidParameterDependency("KmsKeyId", "Encrypted")
@@ -55,7 +58,7 @@ def copy_snapshot(self: Any) -> ActionResult:
     self.error_on_dryrun()
     backend = self.ec2_backend
     _refuse_too_many(backend)
-    source = ec2_backends[backend.account_id][source_region].snapshots.get(source_id)
+    source = _visible(backend.account_id, source_region, source_id)
     if (encrypted or (source and source.encrypted)) and not key:
         # Not the key of the source: that of the account.
         key = keys.default(backend)
@@ -69,6 +72,34 @@ def copy_snapshot(self: Any) -> ActionResult:
     backend.snapshots[copy.id] = copy
     snapshots.tell_when_copied(backend, copy)
     return ActionResult({"SnapshotId": copy.id, "Tags": copy.tag_set})
+
+
+def _visible(account: str, region: str, identifier: str) -> Any:
+    """A snapshot of this account, or one that is shared with it."""
+    if own := ec2_backends[account][region].snapshots.get(identifier):
+        return own
+    # Not by asking for the Region, which would make one.
+    backends = [dict.get(regions, region) for owner, regions in list(ec2_backends.items()) if owner != account]
+    others = (backend.snapshots.get(identifier) for backend in backends if backend)
+    return next((snapshot for snapshot in others if snapshot and _is_shared_with(snapshot, account)), None)
+
+
+def _is_shared_with(snapshot: Any, account: str) -> bool:
+    return account in snapshot.create_volume_permission_userids or "all" in snapshot.create_volume_permission_groups
+
+
+def _with_what_is_shared(original: Any) -> Any:
+    """Whoever asks for a snapshot by its id sees it also where it is only shared with them."""
+
+    def describe(self: Any, snapshot_ids: list[str] | None = None, filters: Any = None) -> Any:
+        known = [_visible(self.account_id, self.region_name, identifier) for identifier in snapshot_ids or []]
+        others = [snapshot for snapshot in known if snapshot and snapshot.owner_id != self.account_id]
+        if not others:
+            return original(self, snapshot_ids, filters)
+        own = [identifier for identifier in snapshot_ids or [] if identifier not in {snapshot.id for snapshot in others}]
+        return [*(original(self, own, filters) if own else []), *(generic_filter(filters, others) if filters else others)]
+
+    return describe
 
 
 def _refuse_too_many(backend: Any) -> None:
@@ -108,7 +139,10 @@ def modify_snapshot_attribute(self: Any) -> EmptyResult:
         _refuse_to_share(snapshot, users, groups)
         snapshot.create_volume_permission_groups |= set(groups)
         # Its owner has it anyhow.
-        snapshot.create_volume_permission_userids |= set(users) - {snapshot.owner_id}
+        new = set(users) - {snapshot.owner_id} - snapshot.create_volume_permission_userids
+        snapshot.create_volume_permission_userids |= new
+        for account in sorted(new):
+            snapshots.tell_who_got_it(snapshot, account, self.ec2_backend.region_name)
     else:
         snapshot.create_volume_permission_groups -= set(groups)
         snapshot.create_volume_permission_userids -= set(users)

@@ -5,8 +5,10 @@ moto has keys that nobody else knows. Here they are those of KMS, which ministac
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+import ministack.core.iam_evaluator as evaluator
 import ministack.services.kms as kms
 from ministack.core import responses
 from moto.ec2.models.elastic_block_store import EBSBackend
@@ -29,9 +31,14 @@ def install() -> None:
     replace(EBSBackend, "create_volume", _with_a_key_of_kms)
 
 
+_ARN = re.compile(r"arn:aws:kms:([^:]+):(\d{12}):key/(.+)")
+
+
 def find(name: str | None) -> dict[str, Any] | None:
-    """A key of the caller's account and Region, by id, alias or ARN."""
+    """A key by id, alias or ARN: of the caller's account, unless its ARN has another."""
     found: dict[str, Any] | None = kms._resolve_key(name) if name else None
+    if found is None and (there := _ARN.fullmatch(name or "")):
+        found = kms._keys.get_scoped(there[2], there[1], there[3])
     return found
 
 
@@ -57,7 +64,19 @@ def may(action: str, arn: str) -> bool:
     context = {"kms:ViaService": f"ec2.{responses.get_region()}.amazonaws.com", "kms:CallerAccount": responses.get_account_id()}
     if action == "kms:CreateGrant":
         context["kms:GrantIsForAWSResource"] = "true"
-    return iam.may(action, "kms", arn, context)
+    return iam.may(action, "kms", arn, context) and _is_let_in(action, arn, context)
+
+
+def _is_let_in(action: str, arn: str, context: dict[str, str]) -> bool:
+    """Whether the policy of another account's key lets whoever calls use it; ministack knows no other accounts' keys."""
+    key, account = find(arn), responses.get_account_id()
+    if key is None or key["Arn"].split(":")[4] == account:
+        return True
+    asked = evaluator.EvalContext(
+        principal_arn=evaluator.caller_arn(), principal_type="", principal_account=account, action=action, resource_arn=arn, region=responses.get_region(),
+        service_context={name.lower(): value for name, value in context.items()},
+    )
+    return bool(evaluator.evaluate_resource_policy(key["Policy"], asked).decision == "Allow")
 
 
 def _policy() -> str:

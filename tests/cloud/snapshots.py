@@ -193,18 +193,14 @@ def _tell_when_ended(backend: Any, what: str, snapshots: list[Any], source: str 
             about["snapshots"] = [{"snapshot_id": arn(f"snapshot/{s.id}"), "source": arn(f"volume/{s.volume.id}"), "status": status(s)} for s in snapshots]
         else:
             about |= {"snapshot_id": arn(f"snapshot/{snapshots[0].id}"), "source": source}
-        if what == "copySnapshot":
+        if what == "copySnapshot" and not failed:
             # Within a Region a copy is incremental unless it has another key.
             about |= {"incremental": str(snapshots[0].copied.same_key).lower(), "transferType": "standard"}
         kind = "EBS Multi-Volume Snapshots Completion Status" if what == "createSnapshots" else "EBS Snapshot Notification"
         return {"Source": "aws.ec2", "DetailType": kind, "Detail": json.dumps(about), "Resources": [arn(f"snapshot/{s.id}") for s in snapshots]}
 
     def send(entry: dict[str, Any]) -> None:
-        from ministack.services import eventbridge
-
-        responses.set_request_account_id(account)
-        responses.set_request_region(region)
-        eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+        _send(account, region, entry)
 
     def wait() -> None:
         told = False
@@ -220,6 +216,22 @@ def _tell_when_ended(backend: Any, what: str, snapshots: list[Any], source: str 
             send(event(_status))
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def tell_who_got_it(snapshot: Any, account: str, region: str) -> None:
+    """Sends the event that EBS sends to an account with which a snapshot is shared."""
+    arn, now = f"arn:aws:ec2::{region}:snapshot/{snapshot.id}", _now()
+    about = {"event": "shareSnapshot", "result": "succeeded", "cause": "", "request-id": "", "snapshot_id": arn, "source": snapshot.owner_id, "startTime": now, "endTime": now}
+    entry = {"Source": "aws.ec2", "DetailType": "EBS Snapshot Notification", "Detail": json.dumps(about), "Resources": [arn]}
+    threading.Thread(target=_send, args=(account, region, entry), daemon=True).start()
+
+
+def _send(account: str, region: str, entry: dict[str, Any]) -> None:
+    from ministack.services import eventbridge
+
+    responses.set_request_account_id(account)
+    responses.set_request_region(region)
+    eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
 
 
 def _events(account: str) -> str:
@@ -238,7 +250,7 @@ def _now() -> str:
 
 def _not_while_locked(original: Any) -> Any:
     def delete(self: Any, snapshot_id: str) -> Any:
-        if getattr(self.snapshots.get(snapshot_id), "lock", None):
+        if snapshot_id in self.snapshots and _lock(self.snapshots[snapshot_id]):
             raise EC2ClientError("SnapshotLocked", f"The snapshot '{snapshot_id}' is locked and cannot be deleted")
         return original(self, snapshot_id)
 
@@ -250,19 +262,29 @@ def lock_snapshot(self: Any) -> ActionResult:
     mode, days = self._get_param("LockMode"), int(self._get_param("LockDuration") or 0)
     if mode not in ("governance", "compliance") or not 1 <= days <= 36500:
         raise EC2ClientError("InvalidParameterValue", "LockMode is governance or compliance, and LockDuration 1 to 36500")
-    locked = getattr(snapshot, "lock", None)
+    if _status(snapshot) == "error":
+        raise EC2ClientError("IncorrectState", f"Snapshot is in invalid state - {_status(snapshot)}")
+    locked = _lock(snapshot)
     if locked and locked["LockState"].startswith("compliance") and days < locked["LockDuration"]:
         raise EC2ClientError("SnapshotLocked", "A lock in compliance mode cannot be shortened")
     now = datetime.datetime.now(datetime.timezone.utc)
-    snapshot.lock = {
-        "OwnerId": snapshot.owner_id, "SnapshotId": snapshot.id, "LockState": mode, "LockDuration": days, "LockCreatedOn": now, "LockDurationStartTime": now,
-        "LockExpiresOn": now + datetime.timedelta(days=days),
-    }
-    return ActionResult(snapshot.lock)
+    snapshot.lock = {"OwnerId": snapshot.owner_id, "SnapshotId": snapshot.id, "LockState": mode, "LockDuration": days, "LockCreatedOn": now}
+    return ActionResult(_lock(snapshot))
+
+
+def _lock(snapshot: Any) -> dict[str, Any] | None:
+    """A lock as it is now: it lasts from when its snapshot is completed, and is cancelled where that fails [facts 69]."""
+    lock: dict[str, Any] | None = getattr(snapshot, "lock", None)
+    state = _status(snapshot)
+    if lock is None or state != "completed":
+        return None if state == "error" else lock
+    completed = datetime.datetime.fromtimestamp(snapshot.__dict__["begun"] + _rule(snapshot)[0], datetime.timezone.utc)
+    since = max(completed, lock["LockCreatedOn"])
+    return {**lock, "LockDurationStartTime": since, "LockExpiresOn": since + datetime.timedelta(days=lock["LockDuration"])}
 
 
 def describe_locked_snapshots(self: Any) -> ActionResult:
     wanted = set(self._get_param("SnapshotIds") or self._get_param("SnapshotId") or [])
     backend = ec2_backends[self.current_account][self.region]
-    locks = [s.lock for s in backend.snapshots.values() if getattr(s, "lock", None) and (not wanted or s.id in wanted)]
-    return ActionResult({"Snapshots": locks})
+    locks = [_lock(snapshot) for snapshot in backend.snapshots.values() if not wanted or snapshot.id in wanted]
+    return ActionResult({"Snapshots": [lock for lock in locks if lock]})

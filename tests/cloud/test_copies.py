@@ -7,20 +7,22 @@ import json
 import urllib.error
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from .harness import Account, until
+from .harness import Account, ask, until
 from .test_events import heard as heard  # a fixture
-from .test_iam import Session, assume, role
+from .test_iam import Session, assume, document, role
 from .test_iam import shared as shared  # an account for what changes no rule
 
 REGION = "us-east-1"
 OTHER = "444455556666"
 NOT_THERE = "snap-0123456789abcdef0"
 NOT_ACCESSIBLE = "Given key ID is not accessible"
+THROUGH_EC2 = {"kms:ViaService": f"ec2.{REGION}.amazonaws.com"}
 
 
 def refused(call: Callable[[], Any]) -> tuple[str, str]:
@@ -89,12 +91,13 @@ def test_a_copy_is_a_snapshot_of_its_own_that_takes_its_time(account: Account) -
     [
         ("a key is for what is encrypted", {"SourceSnapshotId": NOT_THERE, "KmsKeyId": "alias/aws/ebs"}, "InvalidParameterDependency"),
         ("an id has a form", {"SourceSnapshotId": "snap-1"}, "InvalidParameterValue"),
+        ("a Region is one that there is", {"SourceSnapshotId": NOT_THERE, "SourceRegion": "nowhere"}, "InvalidRegion"),
         ("tags are for snapshots", {"SourceSnapshotId": NOT_THERE, "TagSpecifications": [{"ResourceType": "volume", "Tags": [{"Key": "k", "Value": "v"}]}]}, "InvalidParameter"),
         ("nothing is done on a dry run", {"SourceSnapshotId": NOT_THERE, "DryRun": True}, "DryRunOperation"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_once(shared: Account, why: str, given: dict[str, Any], code: str) -> None:
-    assert refused(lambda: shared("ec2").copy_snapshot(SourceRegion=REGION, **given))[0] == code, why
+    assert refused(lambda: shared("ec2").copy_snapshot(**{"SourceRegion": REGION, **given}))[0] == code, why
 
 
 def test_a_copy_of_what_is_not_there_or_not_completed_is_accepted_and_ends_in_error(account: Account) -> None:
@@ -211,13 +214,28 @@ def test_a_key_that_ebs_cannot_use_lets_the_copy_fail_later(shared: Account, why
 
 def test_a_copy_can_be_locked_while_it_is_pending(account: Account) -> None:
     ec2, source = account("ec2"), taken(account)
-    account.ask("snapshots", {"seconds": 0.5})
+    account.ask("snapshots", {"rules": [{"copy": True, "seconds": 0.5}]})
     copy = copied(account, source)
     ec2.lock_snapshot(SnapshotId=copy, LockMode="governance", LockDuration=7)
+    locks = lambda: ec2.describe_locked_snapshots(SnapshotIds=[copy])["Snapshots"]
     assert look(account, copy)["State"] == "pending"
+    assert [(lock["LockState"], "LockExpiresOn" in lock) for lock in locks()] == [("governance", False)], "it lasts from when it is completed"
     assert ended(account, copy)["State"] == "completed"
-    assert [lock["LockState"] for lock in ec2.describe_locked_snapshots(SnapshotIds=[copy])["Snapshots"]] == ["governance"]
+    [lock] = locks()
+    assert (lock["LockState"], lock["LockExpiresOn"] - lock["LockDurationStartTime"]) == ("governance", timedelta(days=7))
     assert refused(lambda: ec2.delete_snapshot(SnapshotId=copy))[0] == "SnapshotLocked"
+
+
+def test_the_lock_of_a_copy_that_fails_is_cancelled(account: Account) -> None:
+    ec2, source = account("ec2"), taken(account)
+    account.ask("snapshots", {"rules": [{"copy": True, "outcome": "error", "seconds": 0.5}]})
+    copy = copied(account, source)
+    lock = lambda: ec2.lock_snapshot(SnapshotId=copy, LockMode="compliance", LockDuration=7)
+    lock()
+    assert ended(account, copy)["State"] == "error"
+    assert ec2.describe_locked_snapshots(SnapshotIds=[copy])["Snapshots"] == []
+    assert refused(lock)[0] == "IncorrectState"
+    ec2.delete_snapshot(SnapshotId=copy)
 
 
 @pytest.mark.parametrize(("outcome", "result"), [("completed", "succeeded"), ("error", "failed")])
@@ -230,7 +248,9 @@ def test_a_copy_says_how_it_ended(account: Account, heard: Callable[[], list[dic
     assert (event["detail-type"], event["source"], event["resources"]) == ("EBS Snapshot Notification", "aws.ec2", [f"arn:aws:ec2::{REGION}:snapshot/{copy}"])
     assert (detail["result"], detail["snapshot_id"], detail["source"]) == (result, f"arn:aws:ec2::{REGION}:snapshot/{copy}", f"arn:aws:ec2::{REGION}:snapshot/{source}")
     assert detail["cause"] == ("" if outcome == "completed" else "as told")
-    assert detail["startTime"] <= detail["endTime"] and detail["incremental"] == "true", "it has the key of its source"
+    # It has the key of its source, so that it takes no more than what is new; of one that failed nothing is said.
+    assert (detail.get("incremental"), detail.get("transferType")) == (("true", "standard") if outcome == "completed" else (None, None))
+    assert detail["startTime"] <= detail["endTime"]
     assert look(account, copy)["State"] == outcome
 
 
@@ -299,9 +319,40 @@ def test_copying_and_sharing_are_logged_as_other_calls_are(shared: Account) -> N
     assert logged["ec2:ModifySnapshotAttribute"]["resources"] == [copy]
 
 
+def test_an_account_copies_what_is_shared_with_it_if_the_key_lets_it_in(shared: Account, endpoint: str) -> None:
+    forensic = Account(ask(endpoint, "accounts", {}))
+    sqs, events = forensic("sqs"), forensic("events")
+    queue = sqs.create_queue(QueueName="heard")["QueueUrl"]
+    events.put_rule(Name="heard", EventPattern=json.dumps({"source": ["aws.ec2"], "detail": {"event": ["shareSnapshot"]}}))
+    events.put_targets(Rule="heard", Targets=[{"Id": "heard", "Arn": sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]}])
+    key, theirs = customer_key(shared), customer_key(forensic)
+    snapshot = copied(shared, taken(shared), Encrypted=True, KmsKeyId=key, **tagged(case="c"))
+    ended(shared, snapshot)
+    make = lambda: ended(forensic, copied(forensic, snapshot, Encrypted=True, KmsKeyId=theirs))
+    assert refused(lambda: look(forensic, snapshot))[0] == "InvalidSnapshot.NotFound"
+    assert make()["StateMessage"] == "Source snapshot is not found"
+    shared("ec2").modify_snapshot_attribute(SnapshotId=snapshot, **STRUCTURE("Add", forensic.about["accountId"]))
+    said = json.loads(until(lambda: sqs.receive_message(QueueUrl=queue).get("Messages"))[0]["Body"])["detail"]
+    assert (said["snapshot_id"].rsplit("/")[-1], said["source"]) == (snapshot, shared.about["accountId"])
+    seen = look(forensic, snapshot)
+    assert (seen["OwnerId"], seen["KmsKeyId"]) == (shared.about["accountId"], key)
+    assert make()["StateMessage"] == NOT_ACCESSIBLE, "the snapshot is shared, its key is not"
+    own = json.loads(shared("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"])["Statement"]
+    let_in = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{forensic.about['accountId']}:root"}, "Resource": "*",
+              "Action": ["kms:DescribeKey", "kms:CreateGrant", "kms:GenerateDataKey*", "kms:ReEncrypt*", "kms:Decrypt"], "Condition": {"StringEquals": THROUGH_EC2}}
+    shared("kms").put_key_policy(KeyId=key, PolicyName="default", Policy=document(*own, let_in))
+    copy = make()
+    assert (copy["State"], copy["OwnerId"], copy["KmsKeyId"]) == ("completed", forensic.about["accountId"], theirs)
+    may = {"Effect": "Allow", "Action": ["ec2:CopySnapshot", "kms:*"], "Resource": "*"}
+    by = assume(forensic, role(forensic, "analyst", may), "analyst")
+    assert ended(forensic, copied(forensic, snapshot, by=by, Encrypted=True, KmsKeyId=theirs))["State"] == "completed"
+    shared("ec2").modify_snapshot_attribute(SnapshotId=snapshot, **STRUCTURE("Remove", forensic.about["accountId"]))
+    assert make()["StateMessage"] == "Source snapshot is not found"
+    assert look(forensic, copy["SnapshotId"])["State"] == "completed", "what was copied stays"
+
+
 # What a role needs that copies the snapshots of cases under one key and shares the copies with one account, and nothing beyond.
 CASE = "cordon:case"
-THROUGH_EC2 = {"kms:ViaService": f"ec2.{REGION}.amazonaws.com"}
 
 
 def least(key: str) -> dict[str, dict[str, Any]]:
