@@ -87,6 +87,7 @@ def _strict(enforce: Any) -> Any:
                 context |= _shared_with(params)
             if requested:
                 context["aws:tagkeys"] = [k.split("/", 1)[1] for k in requested]
+            context |= _of_a_snapshot(arn, account, region)
             for tag, value in _tags(arn, account, region).items():
                 context |= {f"aws:resourcetag/{tag.lower()}": value, f"ec2:resourcetag/{tag.lower()}": value}
             denied = enforce(key, checked, service, region, resource_arn=arn, service_context=context)
@@ -146,6 +147,14 @@ def _shared_with(params: dict[str, Any]) -> dict[str, str | list[str]]:
         elif older:
             found.setdefault(f"ec2:{operation}/{'userId' if older[1] == 'Id' else 'group'}".lower(), set()).update(values)
     return {key: sorted(values) if len(values) > 1 else next(iter(values)) for key, values in found.items()}
+
+
+def _of_a_snapshot(arn: str, account: str, region: str) -> dict[str, str]:
+    """What policies may ask of a snapshot that is there already, also of the source of a copy."""
+    snapshot = ec2_backends[account][region].snapshots.get(arn.rsplit("/", 1)[-1])
+    if snapshot is None:
+        return {}
+    return {"ec2:snapshotid": snapshot.id, "ec2:owner": snapshot.owner_id, "ec2:encrypted": str(snapshot.encrypted).lower(), "ec2:volumesize": str(snapshot.volume.size)}
 
 
 def _iam_resource(params: dict[str, Any], account: str) -> str | None:

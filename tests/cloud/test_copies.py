@@ -414,6 +414,15 @@ def test_tags_of_the_source_and_of_the_copy_are_told_apart(shared: Account) -> N
     assert ended(shared, make(ours, **{CASE: "c"})())["State"] == "completed"
 
 
+@pytest.mark.parametrize(("key", "value", "copies"), [("ec2:Owner", "own", True), ("ec2:Owner", OTHER, False), ("ec2:Encrypted", "false", True), ("ec2:Encrypted", "true", False)])
+def test_a_policy_may_ask_whose_the_source_is_and_whether_it_is_encrypted(shared: Account, key: str, value: str, copies: bool) -> None:
+    asked = {"StringEquals": {key: shared.about["accountId"] if value == "own" else value}}
+    source = {"Effect": "Allow", "Action": "ec2:CopySnapshot", "Resource": "arn:aws:ec2:*::snapshot/snap-*", "Condition": asked}
+    session, snapshot = copier(shared, customer_key(shared), "its source", source), taken(shared)
+    make = lambda: copied(shared, snapshot, by=session, **tagged(**{CASE: "c"}))
+    assert (ended(shared, make())["State"] == "completed") if copies else refused(make)[0] == "UnauthorizedOperation"
+
+
 def test_a_copy_is_shared_with_nobody_else(shared: Account) -> None:
     key = customer_key(shared)
     session, theirs = copier(shared, key), taken(shared)
