@@ -72,7 +72,7 @@ def tagged(**tags: str) -> dict[str, Any]:
 def test_a_copy_is_a_snapshot_of_its_own_that_takes_its_time(account: Account) -> None:
     source = account("ec2").create_snapshot(VolumeId=volume(account), Description="the original", **tagged(of="the original"))["SnapshotId"]
     original = ended(account, source)
-    account.ask("snapshots", {"rules": [{"copy": True, "seconds": 1}]})
+    account.ask("snapshots", {"rules": [{"copy": True, "seconds": 60}]})
     copy = copied(account, source, Description="the copy", **tagged(case="c"))
     begun = look(account, copy)
     assert copy != source and begun["State"] == "pending" and begun["Progress"] != "100%"
@@ -80,6 +80,7 @@ def test_a_copy_is_a_snapshot_of_its_own_that_takes_its_time(account: Account) -
     assert begun["VolumeSize"] == original["VolumeSize"] and begun["StartTime"] >= original["StartTime"]
     assert (begun["Description"], begun["Tags"]) == ("the copy", [{"Key": "case", "Value": "c"}]), "tags come from the call alone"
     assert (begun["Encrypted"], begun.get("KmsKeyId"), begun["OwnerId"]) == (False, None, account.about["accountId"])
+    account.ask("snapshots", {"rules": [{"copy": True, "seconds": 0.5}]})
     done = ended(account, copy)
     assert (done["State"], done["Progress"], done.get("StateMessage")) == ("completed", "100%", None)
     found = account("ec2").describe_snapshots(Filters=[{"Name": "tag:case", "Values": ["c"]}])["Snapshots"]
@@ -214,12 +215,13 @@ def test_a_key_that_ebs_cannot_use_lets_the_copy_fail_later(shared: Account, why
 
 def test_a_copy_can_be_locked_while_it_is_pending(account: Account) -> None:
     ec2, source = account("ec2"), taken(account)
-    account.ask("snapshots", {"rules": [{"copy": True, "seconds": 0.5}]})
+    account.ask("snapshots", {"rules": [{"copy": True, "seconds": 60}]})
     copy = copied(account, source)
     ec2.lock_snapshot(SnapshotId=copy, LockMode="governance", LockDuration=7)
     locks = lambda: ec2.describe_locked_snapshots(SnapshotIds=[copy])["Snapshots"]
     assert look(account, copy)["State"] == "pending"
     assert [(lock["LockState"], "LockExpiresOn" in lock) for lock in locks()] == [("governance", False)], "it lasts from when it is completed"
+    account.ask("snapshots", {"rules": [{"copy": True, "seconds": 0.5}]})
     assert ended(account, copy)["State"] == "completed"
     [lock] = locks()
     assert (lock["LockState"], lock["LockExpiresOn"] - lock["LockDurationStartTime"]) == ("governance", timedelta(days=7))
@@ -228,10 +230,11 @@ def test_a_copy_can_be_locked_while_it_is_pending(account: Account) -> None:
 
 def test_the_lock_of_a_copy_that_fails_is_cancelled(account: Account) -> None:
     ec2, source = account("ec2"), taken(account)
-    account.ask("snapshots", {"rules": [{"copy": True, "outcome": "error", "seconds": 0.5}]})
+    account.ask("snapshots", {"rules": [{"copy": True, "seconds": 60}]})
     copy = copied(account, source)
     lock = lambda: ec2.lock_snapshot(SnapshotId=copy, LockMode="compliance", LockDuration=7)
     lock()
+    account.ask("snapshots", {"rules": [{"copy": True, "outcome": "error", "seconds": 0}]})
     assert ended(account, copy)["State"] == "error"
     assert ec2.describe_locked_snapshots(SnapshotIds=[copy])["Snapshots"] == []
     assert refused(lock)[0] == "IncorrectState"

@@ -31,7 +31,7 @@ class Clock:
         ("CreateTags", [], 100, 10),
         ("ModifyInstanceAttribute", [], 50, 5),
         ("CopySnapshot", ["SourceSnapshotId"], 50, 5),
-        ("ModifySnapshotAttribute", [], 50, 5),
+        ("ModifySnapshotAttribute", [], 100, 5),
         ("LockSnapshot", [], 50, 5),
         ("DescribeNetworkInterfaces", ["Filter.1.Name"], 100, 20),
         ("DescribeSnapshots", ["MaxResults"], 100, 20),

@@ -9,11 +9,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 # Burst, and how many tokens are added each second, as the EC2 developer guide has them (request throttling). Each action has
-# a bucket of its own; those that stand here by name are not like the others of their kind. CopySnapshot, ModifySnapshotAttribute
-# and LockSnapshot are not among those that the guide names, so that they are changes like any other.
+# a bucket of its own; those that stand here by name are not like the others of their kind. CopySnapshot
+# and LockSnapshot are not among those that the guide names: they are changes like any other.
 BUCKETS: dict[str, tuple[float, float]] = {
     "ModifyNetworkInterfaceAttribute": (100, 5),
     "CreateSnapshots": (100, 5),
+    "CreateSnapshot": (100, 5),
+    "DeleteSnapshot": (100, 5),
+    "ModifySnapshotAttribute": (100, 5),
     "CreateTags": (100, 10),
     "looks, filtered or in pages": (100, 20),
     "looks at everything": (50, 10),
