@@ -103,8 +103,8 @@ def _with_what_is_shared(original: Any) -> Any:
 
 
 def _refuse_too_many(backend: Any) -> None:
-    """20 at a time in a destination Region, which is no quota that can be raised by oneself [facts 68]; the message is that of
-    aws-samples/copy-encrypted-ami issue 3, from when there were 5."""
+    """20 at a time in a destination Region [facts 68]; the message is that of aws-samples/copy-encrypted-ami issue 3, from when
+    there were 5."""
     most = snapshots.copies_at_a_time(backend.account_id)
     if sum(1 for snapshot in backend.snapshots.values() if snapshots.is_copy(snapshot) and snapshot.status == "pending") >= most:
         raise EC2ClientError("ResourceLimitExceeded", f"Too many snapshot copies in progress. The limit is {most} for this destination region.")
@@ -122,8 +122,8 @@ def _failure(source: Any, key: str | None) -> str | None:
 
 def modify_snapshot_attribute(self: Any) -> EmptyResult:
     """What is refused, and in which words, is the API reference's and the EBS user guide's («Share a snapshot»), and as seen: that
-    of the default key in hashicorp/packer issue 7499, and that of a key that one may not look at in descriptions of AWS DRS.
-    Whether AWS shares a snapshot that is pending is not documented: here it does not, which is the stricter of the two."""
+    of the default key in hashicorp/packer issue 7499, and that of a key that one may not look at in descriptions of AWS DRS. An
+    account or a group that is none is refused as with the attributes of images, which is not documented for snapshots. Whether AWS shares a snapshot that is pending is not documented: here it does not, which is the stricter of the two."""
     added, items = _change(self)
     snapshot = self.ec2_backend.get_snapshot(self._get_param("SnapshotId"))
     users, groups = [item["UserId"] for item in items if "UserId" in item], [item["Group"] for item in items if "Group" in item]
