@@ -104,7 +104,7 @@ mod tests {
         });
         let unlocked = LockOutcome::NotLocked { reason: String::new() };
         let taken = Taken { snapshot_id, volume_id, in_set: true, started_at: None, lock: unlocked };
-        SealedSnapshot { taken, look, at_seal: None }
+        SealedSnapshot { taken, look, at_seal: None, copy: None }
     }
 
     #[test]

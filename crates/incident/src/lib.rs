@@ -8,6 +8,7 @@ pub mod capture;
 pub mod case;
 pub mod claim;
 pub mod context;
+pub mod copies;
 pub mod custody;
 pub mod disks;
 pub mod ending;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::copies::SnapshotCopy;
 use crate::evidence::{Capture, Containment, Denial, Failure, Lockdown, Missing, ObjectRef, SnapshotLook, Standing, Taken};
 use crate::ids::{CaseId, ExecutionArn, InstanceId};
 use crate::plan::{LockMode, Retention};
@@ -107,6 +108,19 @@ pub struct SealedSnapshot {
     pub look: Option<SnapshotLook>,
     /// As EC2 described it when the evidence was sealed; absent where EC2 would not say, and in manifests of older versions.
     #[serde(default)]
+    pub at_seal: Option<SnapshotAtSeal>,
+    /// Its copy; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<SealedCopy>,
+}
+
+/// The copy of a snapshot at the time of the seal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SealedCopy {
+    /// The last look at it.
+    pub copy: SnapshotCopy,
+    /// As EC2 described it when the evidence was sealed; absent where EC2 would not say.
     pub at_seal: Option<SnapshotAtSeal>,
 }
 

@@ -32,6 +32,20 @@ pub fn pauses(from: Timestamp, until: Timestamp, case: &CaseId) -> Vec<u32> {
     spread(from, until, digits % (SPREAD_SECONDS + 1))
 }
 
+/// How long a wait from `from` until `until` goes on undisturbed that has come to `now`, in seconds: until the next of its
+/// looks, so that a wait in stages looks up as seldom as one in a piece.
+pub fn until_next_look(from: Timestamp, now: Timestamp, until: Timestamp, case: &CaseId) -> u32 {
+    let age = now.duration_since(from).as_secs();
+    let mut at = 0;
+    for pause in pauses(from, until, case) {
+        at += i64::from(pause);
+        if at > age {
+            return seconds((at - age).max(SHORTEST_SECONDS));
+        }
+    }
+    seconds(SHORTEST_SECONDS)
+}
+
 fn spread(from: Timestamp, until: Timestamp, more: i64) -> Vec<u32> {
     let whole = until.duration_since(from).as_secs();
     let mut pauses = Vec::new();
@@ -89,6 +103,17 @@ mod tests {
         ];
         for (whole, expected) in cases {
             assert_eq!(of(whole), expected, "{whole} s");
+        }
+    }
+
+    #[test]
+    fn a_wait_in_stages_looks_up_when_one_in_a_piece_does() {
+        let case = CaseId::parse("i-0abc1234def567890-000000000000").unwrap();
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let all = pauses(at(0), at(20_000), &case);
+        let first = i64::from(all[0]);
+        for (now, expected) in [(0, first), (first - 61, 61), (first - 10, 60), (first, i64::from(all[1])), (30_000, 60)] {
+            assert_eq!(i64::from(until_next_look(at(0), at(now), at(20_000), &case)), expected, "after {now} s");
         }
     }
 

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::copies::CopyPlan;
 use crate::ids::{CaseId, ExecutionArn, GroupId, InstanceId, InterfaceId, PrefixListId, VolumeId, VpcId};
 use crate::policy::ProtectedTag;
 use crate::risk::Risk;
@@ -423,6 +424,9 @@ pub struct Plan {
     pub credentials: DenialPlan,
     /// How to lock the snapshots.
     pub snapshot_lock: SnapshotLock,
+    /// Whether to copy the snapshots and for whom; absent where they are not copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<CopyPlan>,
     /// How to lock the case file.
     pub retention: Retention,
     /// What to do with the target at the end.

@@ -29,6 +29,8 @@ pub struct Policy {
     pub permission: Permission,
     /// The snapshots' lock and deadline.
     pub snapshots: Snapshots,
+    /// The copies of the snapshots.
+    pub copies: Copies,
     /// The capture of memory.
     pub memory: Memory,
     /// The denial of the target's credentials.
@@ -115,6 +117,16 @@ pub struct Snapshots {
     pub deadline_hours: u16,
 }
 
+/// The copies of the snapshots, under Cordon's own key, for the forensic accounts that the stack names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Copies {
+    /// The accounts (12 digits each, at most 10) that the copies are shared with. None: nothing is copied.
+    pub share_with: Vec<String>,
+    /// How many hours (1 to 72) after the snapshots' deadline a copy counts as not completed.
+    pub deadline_hours: u16,
+}
+
 /// The capture of memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -172,6 +184,7 @@ impl Default for Policy {
             disposition: Disposition::Ask,
             permission: Permission::default(),
             snapshots: Snapshots::default(),
+            copies: Copies::default(),
             memory: Memory::default(),
             credentials: Credentials::default(),
             evidence: Evidence::default(),
@@ -205,6 +218,12 @@ impl Default for Snapshots {
     }
 }
 
+impl Default for Copies {
+    fn default() -> Self {
+        Self { share_with: Vec::new(), deadline_hours: 24 }
+    }
+}
+
 impl Default for Memory {
     fn default() -> Self {
         Self { capture: true, deadline_minutes: 240 }
@@ -230,13 +249,14 @@ impl Default for SecurityHubPolicy {
 }
 
 /// The parts that must be JSON objects.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "",
     "/types",
     "/brake",
     "/containment",
     "/permission",
     "/snapshots",
+    "/copies",
     "/memory",
     "/credentials",
     "/evidence",
@@ -294,6 +314,15 @@ impl Policy {
         range((1..=72).contains(&self.permission.wait_hours), "permission.waitHours", "must be from 1 to 72")?;
         range((1..=36_500).contains(&self.snapshots.lock_days), "snapshots.lockDays", "must be from 1 to 36500")?;
         range((1..=72).contains(&self.snapshots.deadline_hours), "snapshots.deadlineHours", "must be from 1 to 72")?;
+        range((1..=72).contains(&self.copies.deadline_hours), "copies.deadlineHours", "must be from 1 to 72")?;
+        range(self.copies.share_with.len() <= 10, "copies.shareWith", "must name at most 10 accounts")?;
+        for (at, account) in self.copies.share_with.iter().enumerate() {
+            let path = format!("copies.shareWith[{at}]");
+            let digits = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+            range(digits, &path, "must be an account's 12 digits, as a string")?;
+            let again = self.copies.share_with.iter().take(at).any(|other| other == account);
+            range(!again, &path, "names an account again")?;
+        }
         range((5..=720).contains(&self.memory.deadline_minutes), "memory.deadlineMinutes", "must be from 5 to 720")?;
         range((1..=36_500).contains(&self.evidence.days), "evidence.days", "must be from 1 to 36500")?;
         let tags: Vec<String> = self.protected_tags.iter().map(|tag| tag.key.clone()).collect();
@@ -382,6 +411,12 @@ mod tests {
             (r#"{"containment":[5]}"#, "containment"),
             (r#"{"snapshots":{"lockDays":0}}"#, "snapshots.lockDays"),
             (r#"{"snapshots":{"deadlineHours":73}}"#, "snapshots.deadlineHours"),
+            (r#"{"copies":{"deadlineHours":0}}"#, "copies.deadlineHours"),
+            (r#"{"copies":{"shareWith":["1111"]}}"#, "copies.shareWith[0]"),
+            (r#"{"copies":{"shareWith":[111122223333]}}"#, "copies.shareWith[0]"),
+            (r#"{"copies":{"shareWith":["all"]}}"#, "copies.shareWith[0]"),
+            (r#"{"copies":{"shareWith":["444455556666","444455556666"]}}"#, "copies.shareWith[1]"),
+            (r#"{"copies":["444455556666"]}"#, "copies"),
             (r#"{"evidence":{"days":36501}}"#, "evidence.days"),
             (r#"{"memory":{"deadlineMinutes":4}}"#, "memory.deadlineMinutes"),
             (r#"{"memory":{"capture":"yes"}}"#, "memory.capture"),

@@ -11,6 +11,8 @@ pub enum Stage {
     Memory,
     /// The snapshots.
     Snapshots,
+    /// The copies of the snapshots.
+    Copies,
 }
 
 impl Stage {
@@ -19,6 +21,7 @@ impl Stage {
         match self {
             Self::Memory => "memory",
             Self::Snapshots => "snapshots",
+            Self::Copies => "copies",
         }
     }
 }

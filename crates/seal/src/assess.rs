@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use incident::copies::Copies;
 use incident::evidence::{
     Closed, Containment, ContainmentStatus, Failure, Freeze, LockOutcome, Missing, Preserved, Sealed, Taken,
 };
-use incident::manifest::{SealedSnapshot, SnapshotAtSeal};
+use incident::manifest::{SealedCopy, SealedSnapshot, SnapshotAtSeal};
 use incident::plan::{Cut, LockMode, Plan};
 use incident::record::Record;
 use incident::said::{self, Said};
@@ -23,6 +24,8 @@ pub struct Known<'a> {
     pub freeze: Option<&'a Freeze>,
     /// How the wait for the snapshots ended.
     pub preserved: Option<&'a Preserved>,
+    /// How the copying of the snapshots ended.
+    pub copies: Option<&'a Copies>,
 }
 
 /// Everything that should be there and is not, each item once. A containment that was withheld by plan is among it: it is
@@ -43,6 +46,7 @@ pub fn missing(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot], reco
     all.extend(known.preserved.iter().flat_map(|preserved| preserved.missing.clone()).filter(|missing| !came(missing)));
     all.extend(known.freeze.iter().flat_map(|freeze| freeze.missing.clone()));
     all.extend(unfrozen(plan, known, snapshots));
+    all.extend(uncopied(plan, known, snapshots));
     all.extend(gaps::unanswered(known, records));
     all.extend(gaps::lost(records));
     once(all)
@@ -87,9 +91,51 @@ fn unfrozen(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot]) -> Vec<
         };
         all.extend(uncompleted(known, snapshot).map(|reason| Missing::new(item, reason)));
         let item = format!("snapshot-lock:{}", snapshot.taken.snapshot_id);
-        all.extend(unlocked(plan, snapshot).map(|reason| Missing::new(item, reason)));
+        all.extend(lock_wanting(plan, snapshot.at_seal.as_ref(), &snapshot.taken.lock).map(|reason| Missing::new(item, reason)));
     }
     all
+}
+
+/// What is missing of the copies that the plan asks for: of every snapshot that is there, and as EC2 has them now.
+fn uncopied(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot]) -> Vec<Missing> {
+    if plan.copies.is_none() {
+        return Vec::new();
+    }
+    // One that was given up, and came after all, is there.
+    let came = |missing: &Missing| {
+        let mut completed = snapshots.iter().filter(|sealed| copy_at_seal(sealed).is_some_and(SnapshotAtSeal::is_completed));
+        completed.any(|sealed| missing.item == format!("copy:{}", sealed.taken.volume_id))
+    };
+    let said = known.copies.iter().flat_map(|copies| copies.missing.clone());
+    let mut all: Vec<Missing> = said.filter(|missing| !came(missing)).collect();
+    for sealed in snapshots.iter().filter(|sealed| sealed.is_completed()) {
+        let item = format!("copy:{}", sealed.taken.volume_id);
+        match &sealed.copy {
+            None => {
+                let why = known.copies.and_then(|copies| copies.failure.as_ref());
+                let why = why.map_or_else(
+                    || format!("the run broke before it could say: look for snapshots tagged cordon:copy={}", plan.case_id),
+                    |failure| format!("{} failed with {}: {}", failure.state, failure.error, failure.cause),
+                );
+                all.push(Missing::new(item, why));
+            }
+            Some(SealedCopy { copy, at_seal: Some(now) }) if !now.is_completed() => {
+                all.push(Missing::new(item, format!("{} is {} when the evidence is sealed", copy.snapshot_id, now.state)));
+            }
+            Some(SealedCopy { copy, at_seal: None }) if !copy.is_completed() => {
+                all.push(Missing::new(item, format!("{} is {} at {} %", copy.snapshot_id, copy.state, copy.percent)));
+            }
+            Some(SealedCopy { copy, at_seal }) => {
+                let item = format!("copy-lock:{}", copy.snapshot_id);
+                all.extend(lock_wanting(plan, at_seal.as_ref(), &copy.lock).map(|reason| Missing::new(item, reason)));
+            }
+        }
+    }
+    all
+}
+
+fn copy_at_seal(sealed: &SealedSnapshot) -> Option<&SnapshotAtSeal> {
+    sealed.copy.as_ref().and_then(|copy| copy.at_seal.as_ref())
 }
 
 /// Why a snapshot does not count as completed.
@@ -119,8 +165,8 @@ fn uncompleted(known: Known<'_>, snapshot: &SealedSnapshot) -> Option<String> {
 }
 
 /// What is wrong with a snapshot's lock, by the plan; what EC2 says now counts more than what was said when it was locked.
-fn unlocked(plan: &Plan, snapshot: &SealedSnapshot) -> Option<String> {
-    let lock = match (&snapshot.at_seal, &snapshot.taken.lock) {
+fn lock_wanting(plan: &Plan, now: Option<&SnapshotAtSeal>, locked: &LockOutcome) -> Option<String> {
+    let lock = match (now, locked) {
         (Some(now), _) if now.state == "gone" => return None,
         (Some(now), taken) => match (&now.lock, taken) {
             (Some(lock), _) => (lock.mode, lock.days),
@@ -146,10 +192,16 @@ fn unlocked(plan: &Plan, snapshot: &SealedSnapshot) -> Option<String> {
 pub fn snapshots(known: Known<'_>, now: Option<&BTreeMap<SnapshotId, SnapshotAtSeal>>) -> Vec<SealedSnapshot> {
     let looks = known.preserved.map(|preserved| preserved.snapshots.as_slice()).unwrap_or_default();
     let taken = known.freeze.map(|freeze| freeze.snapshots.as_slice()).unwrap_or_default();
+    let copies = known.copies.map(|copies| copies.copies.as_slice()).unwrap_or_default();
+    let at_seal = |id: &SnapshotId| now.and_then(|now| now.get(id)).cloned();
     let sealed = |taken: &Taken| SealedSnapshot {
         taken: taken.clone(),
         look: looks.iter().find(|look| look.snapshot_id == taken.snapshot_id).cloned(),
-        at_seal: now.and_then(|now| now.get(&taken.snapshot_id)).cloned(),
+        at_seal: at_seal(&taken.snapshot_id),
+        copy: copies
+            .iter()
+            .find(|copy| copy.of == taken.snapshot_id)
+            .map(|copy| SealedCopy { copy: copy.clone(), at_seal: at_seal(&copy.snapshot_id) }),
     };
     taken.iter().map(sealed).collect()
 }

@@ -30,7 +30,7 @@ pub(crate) async fn seal(
         return Ok(sealed);
     }
     let file = &case.file;
-    let seen = snapshots::look(clients, visit, known.freeze).await?;
+    let seen = snapshots::look(clients, visit, known).await?;
     // An attempt that came further than this has said how they stood; that is what counts from then on.
     let (snapshots, _) = file.put_or_read(case::SNAPSHOTS, assess::snapshots(known, seen.as_ref().ok())).await?;
     let told = Told {

@@ -87,6 +87,7 @@ pub(crate) async fn speak(clients: &Clients, event: Event) -> Result<bool, Error
         freeze: None,
         opening: Value::Null,
         preserved: None,
+        copies: None,
         memory: None,
         lockdown: None,
         context: None,

@@ -28,6 +28,7 @@ mod target;
 
 use handler::{AwsError, Store, StoreError};
 use incident::context::Context;
+use incident::copies::Copies;
 use incident::custody::CustodyError;
 use incident::evidence::{Capture, Containment, Denial, Failure, Freeze, Lockdown, Permission, Preserved, Sealed, Termination};
 use incident::plan::Plan;
@@ -85,6 +86,8 @@ pub enum Step {
         opening: Value,
         /// How the wait for the snapshots ended.
         preserved: Option<Box<Preserved>>,
+        /// How the copying of the snapshots ended; absent where they are not copied.
+        copies: Option<Box<Copies>>,
         /// How the capture of memory ended.
         memory: Option<Box<Capture>>,
         /// Whether anything is still open.
@@ -140,6 +143,8 @@ pub struct CloseInput {
     pub opening: Value,
     /// How the wait for the snapshots ended.
     pub preserved: Option<Preserved>,
+    /// How the copying of the snapshots ended; absent where they are not copied.
+    pub copies: Option<Copies>,
     /// How the capture of memory ended.
     pub memory: Option<Capture>,
     /// Whether anything is still open.
@@ -207,7 +212,12 @@ impl CloseInput {
 
     /// All that the branches said.
     fn known(&self) -> Known<'_> {
-        Known { said: self.said(), freeze: self.freeze.as_ref(), preserved: self.preserved.as_ref() }
+        Known {
+            said: self.said(),
+            freeze: self.freeze.as_ref(),
+            preserved: self.preserved.as_ref(),
+            copies: self.copies.as_ref(),
+        }
     }
 }
 
@@ -269,6 +279,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
                 freeze,
                 opening: _,
                 preserved,
+                copies,
                 memory,
                 lockdown,
                 context,
@@ -283,7 +294,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
                     context: context.as_deref(),
                     ..Said::default()
                 };
-                let known = Known { said, freeze: freeze.as_deref(), preserved: preserved.as_deref() };
+                let known = Known { said, freeze: freeze.as_deref(), preserved: preserved.as_deref(), copies: copies.as_deref() };
                 let target = Box::pin(target::look(clients, &plan)).await?;
                 let standing = target.as_ref().map(|target| target.standing.clone());
                 let sealed = Box::pin(evidence::seal(clients, &case, &plan, &visit, known, standing)).await?;

@@ -1,5 +1,6 @@
 //! From what was found and seen to the plan. Pure: no client, no clock.
 
+use incident::copies::CopyPlan;
 use incident::finding::Trigger;
 use incident::plan::{
     CollectionPath, Cut, Deadlines, DenialPlan, DispositionPlan, MemoryPlan, Plan, PolicySource, Retention, SnapshotLock, Target,
@@ -68,6 +69,7 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         convert_pause_seconds: policy.containment.convert_pause_seconds,
         credentials: denial(policy),
         snapshot_lock: SnapshotLock { mode: policy.snapshots.lock_mode, days: policy.snapshots.lock_days },
+        copies: copies(policy, visit),
         retention: retention(policy, visit),
         disposition: disposition(facts, &cut),
         deadlines: Deadlines {
@@ -79,6 +81,15 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         cut,
         memory,
     }
+}
+
+/// The copies of the snapshots, where the policy names accounts for them. They begin when the snapshots are completed, so that
+/// their time counts from the snapshots' deadline.
+fn copies(policy: &Policy, visit: &Visit) -> Option<CopyPlan> {
+    let hours = i64::from(policy.snapshots.deadline_hours) + i64::from(policy.copies.deadline_hours);
+    let until = later(visit.entered, SignedDuration::from_hours(hours));
+    let share_with = policy.copies.share_with.clone();
+    (!share_with.is_empty()).then_some(CopyPlan { share_with, until })
 }
 
 /// The lock of the case file.

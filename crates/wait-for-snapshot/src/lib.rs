@@ -19,6 +19,7 @@ pub mod progress;
 mod waiting;
 
 use handler::{AwsError, Store, StoreError};
+use incident::copies::Copies;
 use incident::evidence::Freeze;
 use incident::plan::Plan;
 use incident::{Classify, Fault, SnapshotId, Visit};
@@ -58,6 +59,8 @@ pub struct Wait {
     pub plan: Box<Plan>,
     /// The snapshots to wait for.
     pub freeze: Freeze,
+    /// The copies to wait for, once the snapshots are there.
+    pub copies: Option<Copies>,
     /// How many looks there have been.
     pub looks: u32,
 }
@@ -107,9 +110,12 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Value, Error> {
 
 /// Keeps the token, looks, and ends the wait at once where there is nothing left to wait for.
 async fn wait(clients: &Clients, input: Wait) -> Result<Value, Error> {
-    let Wait { visit, token, plan, freeze, looks } = input;
+    let Wait { visit, token, plan, freeze, copies, looks } = input;
     let now = visit.entered;
-    let waiting = Waiting::new(visit, token, &plan, freeze.snapshots);
+    let waiting = match copies {
+        Some(copies) => Waiting::for_copies(visit, token, &plan, &copies),
+        None => Waiting::new(visit, token, &plan, freeze.snapshots),
+    };
     if looks == 0 {
         waiting.say_whose(&clients.store).await?;
     }

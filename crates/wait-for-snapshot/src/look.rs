@@ -3,7 +3,7 @@
 use aws_sdk_ec2::types::{Filter, Snapshot};
 use handler::{AwsError, failed};
 use incident::evidence::{LookStatus, Preserved, SnapshotLook, Taken};
-use incident::progress::{Progress, Stage};
+use incident::progress::Progress;
 use jiff::Timestamp;
 
 use crate::waiting::Waiting;
@@ -17,12 +17,12 @@ pub(crate) async fn all(clients: &Clients, waiting: &Waiting, now: Timestamp, at
     let described = describe(&clients.ec2, &waiting.snapshots).await?;
     let seen = waiting.snapshots.iter().map(|taken| one(taken, &described)).collect();
     let preserved = progress::assess(seen, now >= waiting.deadline);
-    clients.store.say_progress(&waiting.case_id, &how_far(&preserved, waiting.begun, at)).await;
+    clients.store.say_progress(&waiting.case_id, &how_far(&preserved, waiting, at)).await;
     Ok(preserved)
 }
 
 /// The look as those see it who watch.
-fn how_far(preserved: &Preserved, since: Timestamp, at: Timestamp) -> Progress {
+fn how_far(preserved: &Preserved, waiting: &Waiting, at: Timestamp) -> Progress {
     let said = match preserved.status {
         LookStatus::Pending => "pending",
         LookStatus::Completed => "completed",
@@ -30,8 +30,8 @@ fn how_far(preserved: &Preserved, since: Timestamp, at: Timestamp) -> Progress {
     };
     Progress {
         schema: Progress::SCHEMA.to_owned(),
-        stage: Stage::Snapshots,
-        since,
+        stage: waiting.stage,
+        since: waiting.begun,
         at,
         percent: preserved.percent,
         done_bytes: None,

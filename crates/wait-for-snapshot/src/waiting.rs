@@ -2,8 +2,10 @@
 
 use futures_util::future::try_join_all;
 use handler::{AwsError, Store, case_file, failed};
+use incident::copies::Copies;
 use incident::evidence::{Preserved, Taken};
 use incident::plan::Plan;
+use incident::progress::Stage;
 use incident::{CaseId, SnapshotId, Visit, case};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,13 @@ pub(crate) struct Waiting {
     pub(crate) begun: Timestamp,
     /// When to give up.
     pub(crate) deadline: Timestamp,
+    /// Whether they are snapshots, or copies of them.
+    #[serde(default = "snapshots")]
+    pub(crate) stage: Stage,
+}
+
+fn snapshots() -> Stage {
+    Stage::Snapshots
 }
 
 /// `waiting/<snapshot-id>.json`: whose snapshot it is.
@@ -51,7 +60,14 @@ impl Waiting {
             begun: snapshots.iter().filter_map(|taken| taken.started_at).min().unwrap_or(plan.opened),
             deadline: plan.deadlines.snapshots,
             snapshots,
+            stage: Stage::Snapshots,
         }
+    }
+
+    /// For the copies that are under way.
+    pub(crate) fn for_copies(visit: Visit, token: String, plan: &Plan, copies: &Copies) -> Self {
+        let deadline = plan.copies.as_ref().map_or(plan.deadlines.snapshots, |copies| copies.until);
+        Self { begun: copies.since, deadline, stage: Stage::Copies, ..Self::new(visit, token, plan, copies.awaited()) }
     }
 
     /// Says of each snapshot whose it is. It stays that case's, so that once is enough.

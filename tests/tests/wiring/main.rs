@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use template::{functions, resources, template, texts};
 
 /// States whose names are not those of their crates, with the crate and the mode; a step with one state needs no line.
-const MODES: [(&str, &str, &str); 23] = [
+const MODES: [(&str, &str, &str); 24] = [
     ("Convert", "isolate", "convert"),
     ("Isolate", "isolate", "contain"),
     ("Lockdown", "isolate", "lockdown"),
@@ -34,6 +34,7 @@ const MODES: [(&str, &str, &str); 23] = [
     ("NotifyClosed", "notify", "closed"),
     ("NotifyFailed", "notify", "failed"),
     ("Snapshot", "snapshot", ""),
+    ("WaitForCopy", "wait-for-snapshot", ""),
     ("Check", "release", "check"),
     ("AllowCredentials", "credentials", "lift"),
     ("Restore", "release", "restore"),

@@ -19,6 +19,7 @@ fn parses(function: &str, payload: Value) -> Result<(), String> {
         "Triage" => input::<triage::Input>(payload),
         "Isolate" | "CloseDoor" => input::<isolate::Input>(payload),
         "Snapshot" => input::<snapshot::Input>(payload),
+        "CopySnapshot" => input::<copy_snapshot::Input>(payload),
         "WaitForSnapshot" => input::<wait_for_snapshot::Input>(payload),
         "Seal" => input::<seal::Input>(payload),
         "Notify" => input::<notify::Input>(payload),
@@ -62,7 +63,7 @@ fn samples(variable: &str) -> Vec<Value> {
         })],
         "verdict" => vec![json!("respond")],
         "tell" | "credentials" => vec![json!(true)],
-        "looks" | "captureLooks" => vec![json!(0)],
+        "looks" | "captureLooks" | "copyLooks" => vec![json!(0)],
         "capture" | "memory" => vec![json!({
             "status": "running", "pauseSeconds": 5, "progress": {
                 "begun": TIME, "commandId": null, "wave": {"number": 1, "firstPart": 1, "lastPart": 500, "until": TIME}, "parts": 0, "bytes": 0,
@@ -86,6 +87,13 @@ fn samples(variable: &str) -> Vec<Value> {
         "opening" => vec![json!({"told": true, "messageId": "1"}), json!({"told": false, "reason": "text"})],
         "preserved" | "look" => vec![json!({
             "status": "completed", "percent": 100, "snapshots": [], "missing": [], "failure": null,
+        })],
+        "copies" => vec![json!({
+            "status": "copying", "since": TIME, "pauseSeconds": 300, "copies": [{
+                "snapshotId": "snap-00000002", "of": "snap-00000001", "volumeId": "vol-00000001", "state": "pending", "percent": 0, "key": null,
+                "lock": {"status": "locked", "mode": "governance", "days": 365}, "sharedWith": [],
+            }],
+            "missing": [], "failure": null,
         })],
         "sealed" => vec![json!({"manifest": object, "complete": true, "missing": []})],
         "closed" => vec![json!({"asPlanned": true, "manifest": object, "reasons": []})],
@@ -111,7 +119,7 @@ fn plan(cut: Value, memory: Value) -> Value {
             "interfaces": [], "volumes": [], "profile": null, "spot": false, "architecture": "x86_64", "windows": false, "memoryMib": 1024,
             "metadata": {"enabled": true, "tokensRequired": true, "hopLimit": 1},
         },
-        "policy": {"from": "parameter", "name": "/cordon/policy", "version": 1}, "snapshotLock": {"mode": "governance", "days": 365},
+        "policy": {"from": "parameter", "name": "/cordon/policy", "version": 1}, "snapshotLock": {"mode": "governance", "days": 365}, "copies": {"shareWith": ["444455556666"], "until": TIME},
         "retention": {"mode": "governance", "until": TIME}, "disposition": {"decision": "ask", "persons": 1, "waitSeconds": 86_400, "protectedTags": []}, "deadlines": {"snapshots": TIME, "memory": TIME},
         "credentials": {"decision": "deny"}, "convertPauseSeconds": 5, "earlierCase": null, "risks": [],
     });

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where what it needs is not there")]
 
+mod copies;
 mod forms;
 mod hearing;
 mod looking;
