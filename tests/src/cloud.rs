@@ -26,6 +26,9 @@ pub fn binaries() -> PathBuf {
     test.ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }
 
+/// The account that copies of snapshots may be shared with.
+pub const FORENSICS: &str = "444455556666";
+
 /// The cloud of this test run, started by the first who asks.
 pub fn shared() -> &'static Cloud {
     static CLOUD: OnceLock<Cloud> = OnceLock::new();
@@ -49,6 +52,7 @@ impl Cloud {
             .args(["-m", "cloud", "--until-stdin-closes", "--wait-scale", "0.01", "--timeout-scale", "1"])
             // Journeys end in quarantine, unless they replace the policy: the default asks people.
             .args(["--parameter", r#"Policy={"disposition":"quarantine"}"#])
+            .args(["--parameter", &format!("ForensicAccounts={FORENSICS}")])
             .arg("--dir")
             .arg(&dir)
             .arg("--binaries")

@@ -9,7 +9,7 @@ use incident::text::bounded;
 
 use crate::plan::There;
 
-/// The tag that every copy has: its case. Not the tag of the snapshots themselves, so that none is ever taken for one.
+/// The tag that every copy has: its case. Not `"cordon:case"`, the tag of the snapshots themselves, so that none is ever taken for one.
 pub(crate) const COPY: &str = "cordon:copy";
 /// The tag that says what it is a copy of: EC2 does not.
 pub(crate) const OF: &str = "cordon:copy-of";

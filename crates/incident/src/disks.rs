@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{CaseId, SnapshotId, VolumeId};
-use crate::manifest::SealedSnapshot;
+use crate::manifest::{SealedCopy, SealedSnapshot};
 use crate::plan::Plan;
 
 /// One frozen disk, and how to look into it without changing it.
@@ -22,6 +22,22 @@ pub struct Disk {
     /// `INSTANCE` are that instance's, `VOLUME` is what the first command gives, and `PARTITION` what `lsblk` then shows.
     /// None where the snapshot was not seen completed.
     pub commands: Vec<String>,
+    /// Its copy for forensic accounts; absent where there is none that was seen completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<DiskCopy>,
+}
+
+/// The copy of a frozen disk, and how a forensic account takes a copy of its own: then nothing that is done to this account
+/// reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DiskCopy {
+    /// The copy.
+    pub snapshot_id: SnapshotId,
+    /// The accounts that it is shared with.
+    pub shared_with: Vec<String>,
+    /// The command, in the forensic account. `KEY` is a key of that account's own.
+    pub command: String,
 }
 
 /// The devices that EC2 advises for further volumes: `/dev/sdf` to `/dev/sdp`.
@@ -40,6 +56,7 @@ pub fn of(plan: Option<&Plan>, snapshots: &[SealedSnapshot]) -> Vec<Disk> {
                 root: volume.is_some_and(|volume| volume.root),
                 snapshot_id: sealed.taken.snapshot_id.clone(),
                 commands: Vec::new(),
+                copy: sealed.copy.as_ref().and_then(|copy| of_copy(plan, copy)),
             };
             (disk, sealed.is_completed())
         })
@@ -54,6 +71,15 @@ pub fn of(plan: Option<&Plan>, snapshots: &[SealedSnapshot]) -> Vec<Disk> {
         Disk { commands, ..disk }
     };
     all.into_iter().zip(DEVICES.cycle()).map(with_commands).collect()
+}
+
+fn of_copy(plan: &Plan, sealed: &SealedCopy) -> Option<DiskCopy> {
+    let (copy, case, region) = (&sealed.copy, &plan.case_id, &plan.target.region);
+    let id = &copy.snapshot_id;
+    let command = format!(
+        "aws ec2 copy-snapshot --region {region} --source-region {region} --source-snapshot-id {id} --encrypted --kms-key-id KEY --description 'Cordon case {case}: {id}'"
+    );
+    sealed.is_completed().then(|| DiskCopy { snapshot_id: id.clone(), shared_with: copy.shared_with.clone(), command })
 }
 
 /// Nothing of the target's own text is in them.
@@ -126,6 +152,26 @@ mod tests {
             assert_eq!(of(Some(&plan()), &[sealed(1, state)])[0].commands, Vec::<String>::new(), "{state:?}");
         }
         assert_eq!(of(None, &[sealed(1, Some("completed"))]), []);
+    }
+
+    #[test]
+    fn a_forensic_account_is_told_how_to_take_a_copy_of_its_own() {
+        for (state, there) in [("completed", true), ("pending", false), ("error", false)] {
+            let copy = serde_json::from_value(
+                json!({"snapshotId": "snap-00000009", "of": "snap-00000001", "volumeId": "vol-00000001", "state": state,
+                "percent": 100, "key": null, "lock": {"status": "locked", "mode": "governance", "days": 30}, "sharedWith": ["444455556666"]}),
+            );
+            let copy = Some(SealedCopy { copy: copy.unwrap(), at_seal: None });
+            let disk = of(Some(&plan()), &[SealedSnapshot { copy, ..sealed(1, Some("completed")) }]).remove(0);
+            assert_eq!(disk.copy.is_some(), there, "{state}");
+            let Some(copy) = disk.copy else { continue };
+            assert!(
+                copy.command.contains("--source-snapshot-id snap-00000009 ") && copy.command.contains("--encrypted"),
+                "{}",
+                copy.command
+            );
+            assert_eq!(copy.shared_with, ["444455556666"]);
+        }
     }
 
     #[test]

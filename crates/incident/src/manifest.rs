@@ -124,6 +124,13 @@ pub struct SealedCopy {
     pub at_seal: Option<SnapshotAtSeal>,
 }
 
+impl SealedCopy {
+    /// Whether it holds the whole disk, by the latest that EC2 said.
+    pub fn is_completed(&self) -> bool {
+        self.at_seal.as_ref().map_or_else(|| self.copy.is_completed(), SnapshotAtSeal::is_completed)
+    }
+}
+
 impl SealedSnapshot {
     /// Whether it holds the whole disk, by the latest that EC2 said.
     pub fn is_completed(&self) -> bool {

@@ -10,6 +10,7 @@ mod bad_input;
 mod broken;
 mod claims;
 mod context;
+mod copies;
 mod degraded;
 mod ending;
 mod many;

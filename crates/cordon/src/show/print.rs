@@ -4,7 +4,7 @@
 
 use incident::context::{Context, Outcome, SourceStatus};
 use incident::evidence::{LockOutcome, Refusal};
-use incident::manifest::{SealedSnapshot, SnapshotAtSeal};
+use incident::manifest::{SealedCopy, SealedSnapshot, SnapshotAtSeal};
 use incident::permission::Decision;
 use incident::plan::{Cut, DispositionPlan, MemoryPlan, Plan, PolicySource, Source};
 use incident::record::ChangeResult;
@@ -119,7 +119,10 @@ fn done(all: &mut Vec<(&'static str, String)>, known: &Known) {
         part("memory", Some(&format!("{}{size}", words::capture(memory.status))), &[]);
         part("", None, &Some(memory.reason.clone()).filter(|reason| !reason.is_empty()).into_iter().collect::<Vec<_>>());
     }
-    all.extend(told.snapshots.iter().map(|sealed| ("snapshot", snapshot(sealed))));
+    for sealed in &told.snapshots {
+        all.push(("snapshot", snapshot(sealed)));
+        all.extend(sealed.copy.as_ref().map(|copy| ("", copied(copy))));
+    }
     if let Some(context) = &told.context {
         all.push(("context", gathered(context)));
         all.extend(context.sources.iter().filter_map(source).map(|text| ("", text)));
@@ -142,13 +145,25 @@ fn done(all: &mut Vec<(&'static str, String)>, known: &Known) {
 fn snapshot(sealed: &SealedSnapshot) -> String {
     let state = sealed.at_seal.as_ref().map(|now| &now.state).or(sealed.look.as_ref().map(|look| &look.state));
     let state = state.map_or_else(|| "nobody looked".to_owned(), |state| harmless(state, 40));
-    let lock = match (&sealed.at_seal, &sealed.taken.lock) {
+    let lock = lock(sealed.at_seal.as_ref(), &sealed.taken.lock);
+    format!("{} of {}: {state}, {lock}", sealed.taken.snapshot_id, sealed.taken.volume_id)
+}
+
+fn copied(sealed: &SealedCopy) -> String {
+    let copy = &sealed.copy;
+    let state = harmless(sealed.at_seal.as_ref().map_or(&copy.state, |now| &now.state), 40);
+    let shared: Vec<String> = copy.shared_with.iter().map(|account| harmless(account, 20)).collect();
+    let shared = if shared.is_empty() { "NOT shared".to_owned() } else { format!("shared with {}", shared.join(", ")) };
+    format!("copied as {}: {state}, {}, {shared}", copy.snapshot_id, lock(sealed.at_seal.as_ref(), &copy.lock))
+}
+
+fn lock(now: Option<&SnapshotAtSeal>, locked: &LockOutcome) -> String {
+    match (now, locked) {
         (Some(SnapshotAtSeal { lock: Some(lock), .. }), _) => format!("locked for {} days", lock.days),
         (Some(SnapshotAtSeal { lock: None, .. }), LockOutcome::Locked { .. }) => "NOT locked any more".to_owned(),
         (_, LockOutcome::Locked { days, .. }) => format!("locked for {days} days"),
         (_, LockOutcome::NotLocked { reason }) => format!("NOT locked: {}", harmless(reason, 300)),
-    };
-    format!("{} of {}: {state}, {lock}", sealed.taken.snapshot_id, sealed.taken.volume_id)
+    }
 }
 
 /// What is sealed, and what is missing.

@@ -33,6 +33,8 @@ pub(super) struct Facts {
     pub(super) memory: Vec<Progress>,
     /// The looks at the snapshots.
     pub(super) snapshots: Vec<Progress>,
+    /// The looks at their copies.
+    pub(super) copies: Vec<Progress>,
     pub(super) sealed: Option<Sealed>,
     /// What the report says, once there is one.
     pub(super) report: Told,

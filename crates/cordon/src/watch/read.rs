@@ -56,6 +56,9 @@ impl<'a> Reader<'a> {
         if facts.sealed.is_none() && facts.closing.is_none() && facts.release.is_none() {
             self.progress(Stage::Memory, &mut facts.memory).await;
             self.progress(Stage::Snapshots, &mut facts.snapshots).await;
+            if facts.plan.as_ref().is_some_and(|plan| plan.copies.is_some()) {
+                self.progress(Stage::Copies, &mut facts.copies).await;
+            }
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ pub(super) struct Picture {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Stage {
-    /// `triage`, `isolate`, `protect`, `deny credentials`, `snapshot`, `memory`, `lock-down`, `snapshots`, `context`, `seal`,
+    /// `triage`, `isolate`, `protect`, `deny credentials`, `snapshot`, `memory`, `lock-down`, `snapshots`, `context`, `copies`, `seal`,
     /// `permission`, `terminate` or `close`; of a release `check`, `credentials`, `give back` or `close`.
     pub(super) name: &'static str,
     pub(super) state: State,
@@ -125,21 +125,24 @@ fn incident(case_id: &CaseId, facts: &Facts) -> Vec<Stage> {
     let (permission, permitted) = end::permission(case_id, facts);
     let terminate = end::terminate(facts, permitted);
     let close = end::close(facts, &terminate);
-    vec![
-        first::triage(facts),
-        first::isolate(facts),
-        first::protect(facts),
-        first::deny_credentials(facts),
-        first::snapshot(facts),
-        preserve::memory(facts),
-        preserve::lock_down(facts),
-        preserve::snapshots(facts),
-        preserve::context(facts),
-        end::seal(facts),
-        permission,
-        terminate,
-        close,
-    ]
+    let stages = [
+        Some(first::triage(facts)),
+        Some(first::isolate(facts)),
+        Some(first::protect(facts)),
+        Some(first::deny_credentials(facts)),
+        Some(first::snapshot(facts)),
+        Some(preserve::memory(facts)),
+        Some(preserve::lock_down(facts)),
+        Some(preserve::snapshots(facts)),
+        Some(preserve::context(facts)),
+        // Only where the plan asks for them.
+        preserve::copies(facts),
+        Some(end::seal(facts)),
+        Some(permission),
+        Some(terminate),
+        Some(close),
+    ];
+    stages.into_iter().flatten().collect()
 }
 
 impl Stage {

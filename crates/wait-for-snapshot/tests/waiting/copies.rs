@@ -34,9 +34,11 @@ async fn the_copies_under_way_are_waited_for_until_ebs_says_that_they_have_ended
     let aws = aws(described(&[(COPY, "pending", "10%")]));
     run(&aws, &waiting(130)).await.unwrap();
     assert_eq!(woken(&aws), [], "it is past the snapshots' deadline, and not past the copies'");
-    let said: Progress =
-        serde_json::from_slice(&aws.object(&format!("work/{CASE}/progress/copies.json")).unwrap()).unwrap();
-    assert_eq!((said.stage, said.percent, said.ended, said.since.to_string().as_str()), (Stage::Copies, 10, false, "2026-11-24T04:00:00Z"));
+    let said: Progress = serde_json::from_slice(&aws.object(&format!("work/{CASE}/progress/copies.json")).unwrap()).unwrap();
+    assert_eq!(
+        (said.stage, said.percent, said.ended, said.since.to_string().as_str()),
+        (Stage::Copies, 10, false, "2026-11-24T04:00:00Z")
+    );
 
     aws.set(LOOK, described(&[(COPY, "completed", "100%")]));
     for other in [ONE, TWO, DONE] {
@@ -53,6 +55,10 @@ async fn a_copy_that_fails_wakes_too_and_so_does_the_deadline() {
     for (answer, minutes) in [(("error", "0%"), 130), (("pending", "40%"), 181)] {
         let aws = aws(described(&[(COPY, answer.0, answer.1)]));
         run(&aws, &waiting(minutes)).await.unwrap();
-        assert_eq!(woken(&aws).into_iter().map(|(_, seen)| seen.status).collect::<Vec<_>>(), [LookStatus::Incomplete], "{answer:?}");
+        assert_eq!(
+            woken(&aws).into_iter().map(|(_, seen)| seen.status).collect::<Vec<_>>(),
+            [LookStatus::Incomplete],
+            "{answer:?}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use incident::context::{Context, ContextStatus, SourceStatus};
 use incident::evidence::{CaptureStatus, ContainmentStatus, LockdownStatus};
+use incident::manifest::SealedSnapshot;
 use incident::plan::{Cut, MemoryPlan};
 use incident::progress::Progress;
 use jiff::Timestamp;
@@ -93,6 +94,24 @@ pub(super) fn snapshots(facts: &Facts) -> Stage {
     };
     let known = Stage { began, ended, ..Stage::new(NAME, state, said) };
     under_way(known, &facts.snapshots, facts.plan.as_ref().map(|plan| plan.deadlines.snapshots))
+}
+
+/// The copies for forensic accounts, where the plan asks for them.
+pub(super) fn copies(facts: &Facts) -> Option<Stage> {
+    const NAME: &str = "copies";
+    let planned = facts.plan.as_ref()?.copies.as_ref()?;
+    let trail = facts.trail(&["CopySnapshot"]);
+    let sealed: Vec<_> =
+        facts.report.snapshots.iter().chain(facts.sealed.iter().flat_map(|sealed| &sealed.told.snapshots)).collect();
+    let wanting = |sealed: &&SealedSnapshot| {
+        !sealed.copy.as_ref().is_some_and(|copy| copy.is_completed() && !copy.copy.shared_with.is_empty())
+    };
+    let went = (!sealed.is_empty()).then(|| match sealed.iter().copied().filter(wanting).count() {
+        0 => (true, format!("completed, shared with {}", planned.share_with.join(", "))),
+        wanting => (false, format!("{wanting} of the snapshots have NO copy that is completed and shared")),
+    });
+    let stage = Stage::of(NAME, &trail, went, facts.preserved());
+    Some(under_way(stage, &facts.copies, Some(planned.until)))
 }
 
 pub(super) fn context(facts: &Facts) -> Stage {

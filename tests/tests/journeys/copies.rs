@@ -1,0 +1,142 @@
+//! Copies of the snapshots, for a forensic account.
+
+use journeys::cloud::FORENSICS;
+use journeys::{Ended, World, findings};
+use serde_json::{Value, json};
+
+/// An account whose policy asks for copies.
+async fn world() -> World {
+    let world = World::new().await;
+    world.policy(&json!({"disposition": "quarantine", "copies": {"shareWith": [FORENSICS]}})).await;
+    world
+}
+
+async fn respond(world: &World, instance: &str) -> Ended {
+    world.run(&findings::guardduty(world.account(), instance, "UnauthorizedAccess:EC2/TorClient")).await
+}
+
+/// The snapshots as they were sealed, in a case that verifies.
+async fn sealed(world: &World, ended: &Ended, instance: &str) -> Vec<Value> {
+    let case = ended.case(instance);
+    world.verified(&case).await;
+    world.json(&format!("cases/{case}/manifest-evidence.json")).await["snapshots"].as_array().cloned().unwrap_or_default()
+}
+
+fn missing(ended: &Ended) -> String {
+    ended.output["reasons"].to_string()
+}
+
+/// How often a state's function was invoked by the state machine.
+fn visits(world: &World, state: &str) -> usize {
+    world.calls().iter().filter(|call| call["action"] == "lambda:Invoke" && call["state"] == state).count()
+}
+
+#[tokio::test]
+async fn every_disk_is_copied_under_our_key_locked_and_shared() {
+    let world = world().await;
+    let instance = world.instance("web");
+    let ended = respond(&world, &instance).await;
+    assert_eq!(ended.output["asPlanned"], true, "{} {}", ended.output, ended.cause);
+    let snapshots = sealed(&world, &ended, &instance).await;
+    assert_eq!(snapshots.len(), 2, "{snapshots:?}");
+    let case = ended.case(&instance);
+    for snapshot in &snapshots {
+        let copy = &snapshot["copy"];
+        assert_eq!(copy["copy"]["of"], snapshot["taken"]["snapshotId"]);
+        assert_eq!(copy["copy"]["sharedWith"], json!([FORENSICS]), "{copy}");
+        assert!(copy["copy"]["key"].as_str().is_some_and(|key| key.contains(":key/")), "{copy}");
+        assert_eq!((&copy["atSeal"]["state"], &copy["atSeal"]["encrypted"]), (&json!("completed"), &json!(true)), "{copy}");
+        assert!(copy["atSeal"]["lock"]["days"].as_u64().is_some_and(|days| days > 0), "{copy}");
+    }
+    let report = world.json(&format!("cases/{case}/report.json")).await.to_string();
+    let shown = world.cordon(&["show", &case]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    for snapshot in &snapshots {
+        let id = snapshot["copy"]["copy"]["snapshotId"].as_str().unwrap();
+        assert!(report.contains(&format!("--source-snapshot-id {id} ")), "the report does not say how to take {id}: {report}");
+        assert!(shown.contains(id) && shown.contains(FORENSICS), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn where_no_event_comes_the_copies_are_seen_all_the_same() {
+    let world = world().await;
+    let instance = world.instance("single");
+    world.ask("snapshots", &json!({"events": "lost", "rules": [{"copy": true, "seconds": 4}]}));
+    let ended = respond(&world, &instance).await;
+    assert_eq!(ended.output["asPlanned"], true, "{} {}", ended.output, ended.cause);
+    assert_eq!((visits(&world, "CopySnapshot"), visits(&world, "WaitForCopy")), (3, 2), "begun, seen under way, seen completed");
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_twice_is_missing_and_everything_else_is_there() {
+    let world = world().await;
+    let instance = world.instance("single");
+    world.ask("snapshots", &json!({"rules": [{"copy": true, "outcome": "error"}]}));
+    let ended = respond(&world, &instance).await;
+    assert_eq!((ended.status.as_str(), &ended.output["asPlanned"]), ("SUCCEEDED", &json!(false)), "{}", ended.output);
+    assert!(missing(&ended).contains("copy:vol-"), "{}", ended.output);
+    assert_eq!(ended.text("containment"), "contained");
+    let snapshots = sealed(&world, &ended, &instance).await;
+    assert_eq!(snapshots[0]["atSeal"]["state"], "completed", "the snapshot itself is there: {snapshots:?}");
+    assert_eq!(snapshots[0]["copy"]["atSeal"]["state"], "error");
+}
+
+#[tokio::test]
+async fn more_copies_than_ec2_takes_have_their_turn() {
+    let world = world().await;
+    let instance = world.instance("web");
+    world.ask("snapshots", &json!({"copies": 1}));
+    let ended = respond(&world, &instance).await;
+    assert_eq!(ended.output["asPlanned"], true, "{} {}", ended.output, ended.cause);
+    let snapshots = sealed(&world, &ended, &instance).await;
+    assert!(snapshots.len() == 2 && snapshots.iter().all(|snapshot| snapshot["copy"]["atSeal"]["state"] == "completed"));
+}
+
+#[tokio::test]
+async fn an_account_that_the_stack_does_not_name_is_given_nothing() {
+    let world = World::new().await;
+    let instance = world.instance("single");
+    world.policy(&json!({"disposition": "quarantine", "copies": {"shareWith": ["999900001111"]}})).await;
+    let ended = respond(&world, &instance).await;
+    assert_eq!(ended.output["asPlanned"], false);
+    assert!(missing(&ended).contains("copy-share:snap-"), "{}", ended.output);
+    let snapshots = sealed(&world, &ended, &instance).await;
+    assert_eq!(snapshots[0]["copy"]["copy"]["sharedWith"], json!([]));
+}
+
+#[tokio::test]
+async fn whichever_state_of_the_copying_fails_the_snapshots_are_sealed_and_told() {
+    for (function, skip, code, as_planned) in
+        [("copy-snapshot", 0, "Denied", false), ("copy-snapshot", 1, "Invalid", false), ("wait-for-snapshot", 1, "Denied", true)]
+    {
+        let world = world().await;
+        let instance = world.instance("single");
+        // So that it waits, and is woken by the event.
+        world.ask("snapshots", &json!({"rules": [{"copy": true, "seconds": 2}]}));
+        world.faults(
+            &json!([{"action": "lambda:Invoke", "function": function, "kind": "before", "code": code, "count": 1, "skip": skip}]),
+        );
+        let ended = respond(&world, &instance).await;
+        let at = format!("{function} {skip}: {} {}", ended.output, ended.cause);
+        assert_eq!((ended.status.as_str(), &ended.output["asPlanned"]), ("SUCCEEDED", &json!(as_planned)), "{at}");
+        assert_eq!(missing(&ended).contains("copies: "), !as_planned, "{at}");
+        let snapshots = sealed(&world, &ended, &instance).await;
+        assert_eq!(snapshots[0]["atSeal"]["state"], "completed", "{at}");
+        world.told("closed").await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_is_begun_twice_is_there_once() {
+    for (kind, code) in [("after", "Lambda.ServiceException"), ("before", "Transient")] {
+        let world = world().await;
+        let instance = world.instance("web");
+        world.faults(&json!([{"action": "lambda:Invoke", "function": "copy-snapshot", "kind": kind, "code": code, "count": 1}]));
+        let ended = respond(&world, &instance).await;
+        assert_eq!(ended.output["asPlanned"], true, "{kind}: {} {}", ended.output, ended.cause);
+        let begun = world.calls().iter().filter(|call| call["action"] == "ec2:CopySnapshot").count();
+        assert_eq!(begun, 2, "{kind}: one for each disk");
+        sealed(&world, &ended, &instance).await;
+    }
+}
