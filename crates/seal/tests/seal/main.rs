@@ -10,6 +10,7 @@
 
 mod close;
 mod context;
+mod copies;
 mod evidence;
 mod last_word;
 mod memory;
