@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::look::{Around, look};
 use crate::now::{Now, Told};
-use crate::readback::{Standing, standing};
+use crate::readback::{Standing, is_cut, standing};
 use crate::verdict::{self, PATIENCE};
 use crate::{Clients, Error, calls, claims};
 
@@ -198,11 +198,8 @@ impl Run<'_> {
 
     /// Whether an interface did not get its groups back, as far as is known before the read-back.
     fn still_cut(&self, now: &Now) -> bool {
-        let groups = |(_, restore): &(usize, &Restore)| matches!(restore, Restore::Groups { .. });
-        self.plan.restore.iter().enumerate().filter(groups).any(|(at, restore)| match self.tried.get(&at) {
-            Some(tried) => tried.is_err(),
-            None => standing(restore, now) != Standing::Restored,
-        })
+        let given = |at| self.tried.get(&at).is_some_and(Result::is_ok);
+        self.plan.restore.iter().enumerate().any(|(at, restore)| is_cut(restore, now) && !given(at))
     }
 
     /// The target as it stands in the end, and once more whose it is: a new case may have begun while it was opened.

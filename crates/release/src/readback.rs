@@ -51,6 +51,13 @@ pub fn standing(restore: &Restore, now: &Now) -> Standing {
     }
 }
 
+/// Whether this is an interface that does not have its groups back. One that is not attached any more cuts the target from
+/// nothing, and must not keep it out of what waits for its network.
+pub(crate) fn is_cut(restore: &Restore, now: &Now) -> bool {
+    let has_none = !matches!(standing(restore, now), Standing::Restored | Standing::Lost(_));
+    matches!(restore, Restore::Groups { .. }) && has_none
+}
+
 fn equal(equal: bool, now: impl Fn() -> Value) -> Standing {
     if equal { Standing::Restored } else { Standing::NotYet(format!("it was read back as {}", now())) }
 }

@@ -7,7 +7,7 @@ use incident::{Classify as _, Fault};
 
 use crate::act::{Left, Run};
 use crate::now::Now;
-use crate::readback::{Standing, standing};
+use crate::readback::{Standing, is_cut, standing};
 
 /// From this retry on, what was read back is worth more than another attempt: after the last one nobody would hear of it.
 pub(crate) const PATIENCE: u32 = 3;
@@ -82,15 +82,9 @@ fn may_come(run: &Run<'_>, at: usize, restore: &Restore, now: Result<&Now, &AwsE
         // Whether it could be read decides.
         (None, Some(Left::Superseded | Left::Unclaimed)) => false,
         // What failed before it may have been done all the same.
-        (None, Some(Left::StillCut)) => now.is_ok_and(|now| open(run, now)),
+        (None, Some(Left::StillCut)) => now.is_ok_and(|now| !run.plan.restore.iter().any(|restore| is_cut(restore, now))),
         (None, Some(Left::Busy) | None) | (Some(Ok(())), _) => true,
     }
-}
-
-/// Whether every interface has its groups back.
-fn open(run: &Run<'_>, now: &Now) -> bool {
-    let mut groups = run.plan.restore.iter().filter(|restore| matches!(restore, Restore::Groups { .. }));
-    groups.all(|restore| standing(restore, now) == Standing::Restored)
 }
 
 fn status(run: &Run<'_>, items: &[RestoredItem]) -> ReleaseStatus {

@@ -1,5 +1,7 @@
 //! A release lifts the denial of its target, and of nobody else.
 
+mod each_call;
+
 use credentials::Means;
 use incident::evidence::{DenialScope, DenialStatus};
 use incident::{Classify as _, Fault};

@@ -15,13 +15,51 @@ pub(crate) const ROLE: &str = "arn:aws:iam::111122223333:role/web-role";
 const ACCOUNT: &str = "arn:aws:iam::111122223333";
 const EXECUTION: &str = "arn:aws:states:eu-central-1:111122223333:execution:cordon-incident:one";
 
-#[derive(Debug, Clone, Default)]
+/// What IAM answers.
+const ACTIONS: [&str; 10] = [
+    "GetInstanceProfile",
+    "ListAttachedRolePolicies",
+    "ListRoleTags",
+    "AttachRolePolicy",
+    "TagRole",
+    "GetRolePolicy",
+    "PutRolePolicy",
+    "UntagRole",
+    "DetachRolePolicy",
+    "DeleteRolePolicy",
+];
+
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) path: String,
     pub(crate) attached: Vec<String>,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) inline: BTreeMap<String, String>,
+}
+
+/// How one call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CallFault {
+    /// Its action is not allowed from then on.
+    Denied,
+    /// In passing, before its effect.
+    Throttled,
+    /// Its action is throttled from then on.
+    Exhausted,
+    /// It has its effect, and its answer is lost.
+    Lost,
+    /// The role is gone from then on.
+    Gone,
+}
+
+/// A call that was made, and the role after it.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) call: Call,
+    pub(crate) role: Option<Role>,
+    /// It came to its effect.
+    pub(crate) has_effect: bool,
 }
 
 pub(crate) struct Iam {
@@ -44,18 +82,7 @@ impl Iam {
         };
         let role = Arc::new(Mutex::new(Some(role)));
         let aws = Stub::new();
-        for action in [
-            "GetInstanceProfile",
-            "ListAttachedRolePolicies",
-            "ListRoleTags",
-            "AttachRolePolicy",
-            "TagRole",
-            "GetRolePolicy",
-            "PutRolePolicy",
-            "UntagRole",
-            "DetachRolePolicy",
-            "DeleteRolePolicy",
-        ] {
+        for action in ACTIONS {
             let role = Arc::clone(&role);
             aws.set_fn(&format!("iam:{action}"), move |call| answer(&mut role.lock().unwrap(), call));
         }
@@ -118,6 +145,32 @@ impl Iam {
     pub(crate) fn answer_as_ever(&self, action: &str) {
         let role = Arc::clone(&self.role);
         self.aws.set_fn(action, move |call| answer(&mut role.lock().unwrap(), call));
+    }
+
+    /// The `n`th call from now on fails, counted from 0 over both services; all others go through, and all are heard.
+    pub(crate) fn fail_call(&self, n: Option<usize>, fault: CallFault) -> Arc<Mutex<Vec<Heard>>> {
+        let (heard, struck) = (Arc::new(Mutex::new(Vec::<Heard>::new())), Arc::new(Mutex::new(None::<String>)));
+        let iam = ACTIONS.iter().map(|action| format!("iam:{action}"));
+        let s3 = ["GetObject", "PutObject", "DeleteObject"].iter().map(|action| format!("s3:{action}"));
+        for action in iam.chain(s3) {
+            let (role, heard, struck) = (Arc::clone(&self.role), Arc::clone(&heard), Arc::clone(&struck));
+            self.aws.set_fn(&action, move |call| {
+                let (mut role, mut heard, mut struck) = (role.lock().unwrap(), heard.lock().unwrap(), struck.lock().unwrap());
+                let first = n == Some(heard.len());
+                if first {
+                    *struck = Some(call.action.clone());
+                }
+                let lasts = matches!(fault, CallFault::Denied | CallFault::Exhausted) && struck.as_ref() == Some(&call.action);
+                let (answer, has_effect) = match fault {
+                    fault if first || lasts => fail(fault, call, &mut role),
+                    _ if call.action.starts_with("s3:") => (Answer::bucket(), true),
+                    _ => (answer(&mut role, call), true),
+                };
+                heard.push(Heard { call: call.clone(), role: role.clone(), has_effect });
+                answer
+            });
+        }
+        heard
     }
 
     /// Looks show the role as it is now, whatever is changed.
@@ -189,6 +242,28 @@ impl Iam {
             "deadlines": {"snapshots": "2026-11-24T05:30:00Z", "memory": "2026-11-24T05:30:00Z"}, "earlierCase": null, "risks": []});
         merge(&mut plan, &self.plan);
         plan
+    }
+}
+
+/// The answer to a call that fails, and whether it has its effect.
+fn fail(fault: CallFault, call: &Call, role: &mut Option<Role>) -> (Answer, bool) {
+    let bucket = call.action.starts_with("s3:");
+    match fault {
+        CallFault::Denied if bucket => (Answer::s3_error(403, "AccessDenied", "refused by the test"), false),
+        CallFault::Denied => (Answer::query_error(403, "AccessDenied", "refused by the test"), false),
+        CallFault::Throttled | CallFault::Exhausted if bucket => {
+            (Answer::s3_error(503, "SlowDown", "refused by the test"), false)
+        }
+        CallFault::Throttled | CallFault::Exhausted => (Answer::query_error(400, "Throttling", "refused by the test"), false),
+        CallFault::Lost if bucket => (Answer::bucket_then_lost(), true),
+        CallFault::Lost => {
+            answer(role, call);
+            (Answer::lost(), true)
+        }
+        CallFault::Gone => {
+            *role = None;
+            (if bucket { Answer::bucket() } else { answer(role, call) }, bucket)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use incident::release::Restore;
 
 use super::{Draft, World, rejoin, runs};
-use crate::now::Told;
+use crate::now::{Nic, Told, wears_ours};
 
 /// Registrations that were ended, in target groups that there still are.
 pub(super) fn target_groups(world: &World<'_>, draft: &mut Draft) {
@@ -65,6 +65,9 @@ pub(super) fn scaling(world: &World<'_>, draft: &mut Draft) {
         (_, Ok(Some(_))) if !world.request.rejoin_group => {
             format!("the target left it so that it is not replaced while it is contained: to put it back, {again}")
         }
+        (_, Ok(Some(_))) if stays_cut(world, draft) => {
+            format!("an interface stays cut off, and the group would replace the target: give it groups by hand, then {again}")
+        }
         (_, Ok(Some(_))) if !runs(world.now) => format!("only an instance that runs can join it: start it, then {again}"),
         (_, Ok(Some(capacity))) if capacity.most <= capacity.desired => format!(
             "it wants {} instances and may have {}, so that there is no place: raise its MaxSize, then {again}",
@@ -76,4 +79,12 @@ pub(super) fn scaling(world: &World<'_>, draft: &mut Draft) {
         }
     };
     draft.lose(&format!("Auto Scaling group {name}"), &reason);
+}
+
+/// Whether an interface wears a group of ours and nobody knows what to give it instead. A group replaces what it finds
+/// unhealthy: that would be the end of the target.
+fn stays_cut(world: &World<'_>, draft: &Draft) -> bool {
+    let moves =
+        |nic: &Nic| draft.restore.iter().any(|it| matches!(it, Restore::Groups { interface, .. } if *interface == nic.id));
+    world.now.nics.iter().any(|nic| wears_ours(&nic.groups, world.groups) && !moves(nic))
 }

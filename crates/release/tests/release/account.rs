@@ -76,6 +76,9 @@ pub(crate) const ACTIONS: [&str; 20] = [
 impl Account {
     pub(crate) fn answer(&mut self, call: &Call) -> Answer {
         let param = |name: &str| call.param(name).unwrap_or_default().to_owned();
+        if self.state == "gone" && call.param("InstanceId").is_some() {
+            return unknown();
+        }
         match call.action.as_str() {
             "ec2:DescribeInstances" => self.instances(),
             "ec2:DescribeInstanceAttribute" => {
@@ -116,7 +119,13 @@ impl Account {
                 query(call, &format!("<AutoScalingGroups>{}</AutoScalingGroups>", groups.map(member).collect::<String>()))
             }
             "autoscaling:AttachInstances" => {
-                self.member_of = Some(param("AutoScalingGroupName"));
+                let name = param("AutoScalingGroupName");
+                if self.member_of.is_some() || !self.scaling.contains_key(&name) {
+                    return Answer::query_error(400, "ValidationError", "it is in a group, or there is no such group");
+                }
+                let cut = |nic: &Nic| nic.groups.iter().any(|id| self.groups.get(id).is_some_and(|(_, role)| !role.is_empty()));
+                assert!(!self.nics.values().any(cut), "a group would replace what is still cut off: see Run::still_cut");
+                self.member_of = Some(name);
                 query(call, "")
             }
             "states:DescribeExecution" => {
@@ -132,7 +141,7 @@ impl Account {
 
     fn instances(&mut self) -> Answer {
         if self.state == "gone" {
-            return Answer::ec2_error(400, "InvalidInstanceID.NotFound", "no such instance");
+            return unknown();
         }
         let nic = |(id, nic): (&String, &Nic)| {
             let groups: String = nic.groups.iter().map(|id| format!("<item><groupId>{id}</groupId></item>")).collect();
@@ -203,6 +212,8 @@ impl Account {
             return Answer::ec2_error(400, "InvalidGroup.NotFound", &format!("{unknown} does not exist"));
         } else {
             assert!(!groups.is_empty(), "an interface has at least one group");
+            let ours: Vec<_> = groups.iter().filter(|id| !self.groups[*id].1.is_empty()).collect();
+            assert!(ours.is_empty(), "a release puts nothing into a group of ours, but {ours:?}: see plan/network.rs");
             nic.groups = groups;
         }
         done(call)
@@ -221,7 +232,9 @@ impl Account {
             }
         }
         if let Some(volume) = call.param("BlockDeviceMapping.1.Ebs.VolumeId") {
-            let disk = self.disks.get_mut(volume).unwrap();
+            let Some(disk) = self.disks.get_mut(volume) else {
+                return Answer::ec2_error(400, "InvalidInstanceAttributeValue", "no such volume is attached");
+            };
             assert_eq!(call.param("BlockDeviceMapping.1.DeviceName"), Some(disk.0.as_str()));
             disk.1 = call.param("BlockDeviceMapping.1.Ebs.DeleteOnTermination") == Some("true");
             changed += 1;
@@ -276,6 +289,10 @@ impl Account {
             ),
         )
     }
+}
+
+fn unknown() -> Answer {
+    Answer::ec2_error(400, "InvalidInstanceID.NotFound", "no such instance")
 }
 
 fn done(call: &Call) -> Answer {

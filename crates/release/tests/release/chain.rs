@@ -8,7 +8,7 @@ use super::support::{
 };
 
 /// A later case, whose target wears our groups, and that names the earlier one.
-fn later(execution: &'static str, earlier: &str) -> Case {
+pub(crate) fn later(execution: &'static str, earlier: &str) -> Case {
     let mut later = case(execution);
     let before = later.objects.get_mut("before.json").unwrap();
     before["earlierCase"] = json!(case_of(earlier));

@@ -201,7 +201,7 @@ async fn a_lock_that_has_ended_by_now_is_as_long_again() {
 
 #[tokio::test]
 async fn a_bucket_in_many_pages_is_read_to_its_end() {
-    let World { aws, account, plan } = World::contained().await;
-    let world = World { aws: aws.page_size(2), account, plan };
+    let World { aws, account, plan, clients } = World::contained().await;
+    let world = World { aws: aws.page_size(2), account, plan, clients };
     assert_eq!(world.check().await.verdict, CheckVerdict::Release);
 }

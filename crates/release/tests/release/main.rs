@@ -8,11 +8,15 @@
 )]
 
 mod account;
+mod audit;
 mod chain;
 mod checking;
+mod each_call;
+mod faults;
 mod planning;
 mod properties;
 mod refused;
 mod restoring;
+mod standing;
 mod superseded;
 mod support;

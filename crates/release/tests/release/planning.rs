@@ -106,7 +106,8 @@ async fn the_auto_scaling_group_is_joined_only_where_a_person_asks_and_there_is_
     let command = format!("cordon release {} --rejoin-group", case_of(INCIDENT));
     let world = World::contained().await;
     assert!(world.lost("Auto Scaling group web").await.unwrap().contains(&command));
-    let changes: [(&str, Change); 4] = [
+    let changes: [(&str, Change); 5] = [
+        ("stays cut off", |account| account.groups.retain(|id, _| id != DB && id != WEB)),
         ("no place", |account| *account.scaling.get_mut("web").unwrap() = (4, 4)),
         ("does not exist any more", |account| account.scaling.clear()),
         ("is in the group blue now", |account| account.member_of = Some("blue".to_owned())),

@@ -317,6 +317,8 @@ proptest! {
             now.nics.iter_mut().for_each(|nic| nic.tracking = Some(nic.tracking.unwrap_or_default().filled()));
             now.target_groups.values_mut().flatten().flatten().for_each(|listed| listed.sort());
         }
+        // A group would replace a target that stays cut off.
+        if after.nics.iter().any(|nic| wears_ours(&nic.groups, &case.groups)) { after.group = was.group.clone(); }
         for (nic, was) in after.nics.iter_mut().zip(&was.nics) {
             let saved = &case.saved.interfaces[&nic.id];
             // What no case has on record is not given back.
@@ -347,6 +349,13 @@ proptest! {
         prop_assert!(case.now.termination_protection == Ok(true) || case.now.termination_protection == after.termination_protection);
         prop_assert!(case.now.stop_protection == Ok(true) || case.now.stop_protection == after.stop_protection);
         prop_assert!(case.rejoin || case.now.group == after.group);
+    }
+
+    #[test]
+    fn a_target_with_an_interface_that_stays_cut_off_joins_no_group(case in anything()) {
+        let after = case.released().now;
+        let cut = after.nics.iter().any(|nic| wears_ours(&nic.groups, &case.groups));
+        prop_assert!(!cut || after.group == case.now.group, "{:?}", after.nics);
     }
 
     #[test]

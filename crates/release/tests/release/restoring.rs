@@ -161,6 +161,17 @@ async fn a_target_that_is_still_cut_off_does_not_join_a_group_that_would_replace
 }
 
 #[tokio::test]
+async fn an_interface_that_was_detached_meanwhile_does_not_keep_the_target_out_of_its_group() {
+    let world = checked().await;
+    world.now(|account| account.nics.clear());
+    let released = world.restore(0).await.unwrap();
+    let left = released.items.iter().filter(|item| item.status != RestoredStatus::Restored);
+    let reasons: Vec<&str> = left.map(|item| item.reason.as_str()).collect();
+    assert_eq!(reasons, ["the interface is not attached any more"; 2], "its groups and its tracking, and nothing else");
+    assert_eq!(world.account().member_of.as_deref(), Some("web"));
+}
+
+#[tokio::test]
 async fn a_change_whose_answer_was_lost_counts_as_it_is_read_back() {
     for action in CHANGES {
         let world = checked().await;

@@ -49,6 +49,7 @@ pub(crate) struct World {
     pub(crate) account: Arc<Mutex<Account>>,
     /// The plan of the last check.
     pub(crate) plan: Mutex<Option<ReleasePlan>>,
+    pub(crate) clients: Clients,
 }
 
 impl World {
@@ -60,7 +61,8 @@ impl World {
     pub(crate) async fn of(cases: Vec<Case>) -> Self {
         let account = Arc::new(Mutex::new(contained()));
         let aws = Stub::new();
-        let world = Self { aws, account, plan: Mutex::new(None) };
+        let clients = clients(&aws);
+        let world = Self { aws, account, plan: Mutex::new(None), clients };
         for case in cases {
             world.keep(case).await;
         }
@@ -93,7 +95,7 @@ impl World {
     async fn keep(&self, case: Case) {
         let retention = Retention { mode: incident::plan::LockMode::Governance, until: "2027-11-24T03:30:00Z".parse().unwrap() };
         let id = case_of(case.execution);
-        let file: CaseFile = self.clients().store.case(&id, retention);
+        let file: CaseFile = self.clients.store.case(&id, retention);
         let mut items = Vec::new();
         for (name, value) in case.objects.iter().filter(|(_, value)| !value.is_null()) {
             let object = file.put_json(name, value).await.unwrap();
@@ -114,9 +116,13 @@ impl World {
     }
 
     pub(crate) async fn ask(&self, request: Value, retry: u32) -> Result<Checked, Error> {
-        let visit = json!({"execution": RELEASE, "state": "Check", "entered": "2026-11-25T08:00:00Z", "retry": retry});
+        self.ask_as(RELEASE, request, retry).await
+    }
+
+    pub(crate) async fn ask_as(&self, execution: &str, request: Value, retry: u32) -> Result<Checked, Error> {
+        let visit = json!({"execution": execution, "state": "Check", "entered": "2026-11-25T08:00:00Z", "retry": retry});
         let input: Input = serde_json::from_value(json!({"mode": "check", "visit": visit, "request": request})).unwrap();
-        match handle(&self.clients(), input).await? {
+        match handle(&self.clients, input).await? {
             Output::Checked(checked) => {
                 self.plan.lock().unwrap().clone_from(&checked.plan);
                 Ok(*checked)
@@ -150,9 +156,9 @@ impl World {
     }
 
     pub(crate) async fn restore_as(&self, plan: &ReleasePlan, retry: u32) -> Result<Released, Error> {
-        let visit = json!({"execution": RELEASE, "state": "Restore", "entered": "2026-11-25T08:01:00Z", "retry": retry});
+        let visit = json!({"execution": plan.execution, "state": "Restore", "entered": "2026-11-25T08:01:00Z", "retry": retry});
         let input: Input = serde_json::from_value(json!({"mode": "restore", "visit": visit, "release": plan})).unwrap();
-        match handle(&self.clients(), input).await? {
+        match handle(&self.clients, input).await? {
             Output::Released(released) => Ok(released),
             Output::Checked(checked) => panic!("no release: {checked:?}"),
         }
@@ -165,7 +171,11 @@ impl World {
 
     /// The records of the release, in order.
     pub(crate) fn records(&self) -> Vec<Value> {
-        let prefix = case::key(&case_of(RELEASE), case::RECORDS);
+        self.records_of(&case_of(RELEASE))
+    }
+
+    pub(crate) fn records_of(&self, release: &CaseId) -> Vec<Value> {
+        let prefix = case::key(release, case::RECORDS);
         let keys = self.aws.keys().into_iter().filter(|key| key.starts_with(&prefix));
         keys.map(|key| serde_json::from_slice(&self.aws.object(&key).unwrap()).unwrap()).collect()
     }
@@ -179,19 +189,19 @@ impl World {
             .filter(|action| !action.starts_with("s3:") && !action.starts_with("kms:"))
             .collect()
     }
+}
 
-    fn clients(&self) -> Clients {
-        let config = self.aws.config();
-        Clients {
-            ec2: aws_sdk_ec2::Client::new(&config),
-            autoscaling: aws_sdk_autoscaling::Client::new(&config),
-            elb: aws_sdk_elasticloadbalancing::Client::new(&config),
-            elbv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
-            kms: aws_sdk_kms::Client::new(&config),
-            sfn: aws_sdk_sfn::Client::new(&config),
-            store: Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() },
-            signing_key: "arn:aws:kms:eu-central-1:111122223333:key/ours".to_owned(),
-        }
+fn clients(aws: &Stub) -> Clients {
+    let config = aws.config();
+    Clients {
+        ec2: aws_sdk_ec2::Client::new(&config),
+        autoscaling: aws_sdk_autoscaling::Client::new(&config),
+        elb: aws_sdk_elasticloadbalancing::Client::new(&config),
+        elbv2: aws_sdk_elasticloadbalancingv2::Client::new(&config),
+        kms: aws_sdk_kms::Client::new(&config),
+        sfn: aws_sdk_sfn::Client::new(&config),
+        store: Store { s3: aws_sdk_s3::Client::new(&config), bucket: "evidence".to_owned() },
+        signing_key: "arn:aws:kms:eu-central-1:111122223333:key/ours".to_owned(),
     }
 }
 
@@ -213,7 +223,8 @@ pub(crate) fn throttled(action: &str) -> Answer {
     refused(action, 503, "Throttling")
 }
 
-fn refused(action: &str, status: u16, code: &str) -> Answer {
+/// An error in the words of the action's service.
+pub(crate) fn refused(action: &str, status: u16, code: &str) -> Answer {
     match action.split_once(':').unwrap().0 {
         "ec2" => Answer::ec2_error(status, code, "no"),
         "s3" => Answer::s3_error(status, code, "no"),
