@@ -1,5 +1,7 @@
 //! Cases as they are read, and the pictures of them.
 
+mod copies;
+
 use incident::text::sha256;
 use incident::{CaseId, case};
 use jiff::Timestamp;
@@ -69,7 +71,11 @@ impl Case {
         let look = json!({"schema": "cordon.progress.v1", "stage": stage, "since": "2026-11-24T03:30:00Z",
             "at": format!("2026-11-24T{time}Z"), "percent": percent, "doneBytes": bytes,
             "ofBytes": bytes.map(|_| 8_u64 << 30), "said": said, "ended": said == "completed" || said == "incomplete"});
-        let looks = if stage == "memory" { &mut self.0.memory } else { &mut self.0.snapshots };
+        let looks = match stage {
+            "memory" => &mut self.0.memory,
+            "copies" => &mut self.0.copies,
+            _ => &mut self.0.snapshots,
+        };
         looks.push(serde_json::from_value(look).unwrap());
         self
     }

@@ -108,7 +108,8 @@ pub(super) fn copies(facts: &Facts) -> Option<Stage> {
     };
     let went = (!sealed.is_empty()).then(|| match sealed.iter().copied().filter(wanting).count() {
         0 => (true, format!("completed, shared with {}", planned.share_with.join(", "))),
-        wanting => (false, format!("{wanting} of the snapshots have NO copy that is completed and shared")),
+        1 => (false, "1 snapshot has NO copy that is completed and shared".to_owned()),
+        wanting => (false, format!("{wanting} snapshots have NO copy that is completed and shared")),
     });
     let stage = Stage::of(NAME, &trail, went, facts.preserved());
     Some(under_way(stage, &facts.copies, Some(planned.until)))
