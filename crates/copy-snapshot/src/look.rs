@@ -19,7 +19,7 @@ pub(crate) async fn look(ec2: &Client, plan: &Plan) -> Result<Vec<There>, AwsErr
     let of_case = Filter::builder().name(format!("tag:{COPY}")).values(plan.case_id.as_str()).build();
     let page = ec2.describe_snapshots().owner_ids("self").filters(of_case).send().await;
     let mut snapshots = page.map_err(failed("ec2:DescribeSnapshots"))?.snapshots.unwrap_or_default();
-    snapshots.sort_by_key(|snapshot| snapshot.start_time().map(|time| time.secs()));
+    snapshots.sort_by_key(|snapshot| snapshot.start_time().map(aws_sdk_ec2::primitives::DateTime::secs));
     Ok(snapshots.iter().filter_map(there).collect())
 }
 

@@ -71,7 +71,7 @@ pub fn sources(preserved: &Preserved) -> Vec<Source> {
 pub fn current<'a>(source: &Source, there: &'a [There]) -> Option<&'a There> {
     let of = || there.iter().filter(|copy| copy.of == source.snapshot);
     let with = |state: &str| of().find(|copy| copy.is(state));
-    with("completed").or_else(|| with("pending")).or_else(|| of().last())
+    with("completed").or_else(|| with("pending")).or_else(|| of().next_back())
 }
 
 /// The snapshots whose copy is to be begun now: what has none, or one that failed and may be tried again, and no more than
@@ -230,16 +230,18 @@ mod tests {
     #[test]
     fn the_copying_goes_on_as_long_as_something_may_come() {
         let missing = [Missing::new("copy:vol-1", "text")];
-        let cases: [(&[SnapshotCopy], usize, &[Missing], bool, CopyStatus); 7] = [
-            (&[copied(1, 1, "pending")], 0, &missing, false, CopyStatus::Copying),
-            (&[copied(1, 1, "pending")], 3, &missing, false, CopyStatus::Copying),
-            (&[copied(1, 1, "completed")], 3, &missing, false, CopyStatus::Held),
-            (&[copied(1, 1, "completed")], 3, &missing, true, CopyStatus::Incomplete),
-            (&[copied(1, 1, "pending")], 0, &missing, true, CopyStatus::Incomplete),
-            (&[copied(1, 1, "completed")], 0, &[], false, CopyStatus::Copied),
-            (&[], 0, &[], false, CopyStatus::Copied),
+        // The copies, how many are held, whether something is missing, and whether the deadline has passed.
+        let cases: [(&[SnapshotCopy], usize, bool, bool, CopyStatus); 7] = [
+            (&[copied(1, 1, "pending")], 0, true, false, CopyStatus::Copying),
+            (&[copied(1, 1, "pending")], 3, true, false, CopyStatus::Copying),
+            (&[copied(1, 1, "completed")], 3, true, false, CopyStatus::Held),
+            (&[copied(1, 1, "completed")], 3, true, true, CopyStatus::Incomplete),
+            (&[copied(1, 1, "pending")], 0, true, true, CopyStatus::Incomplete),
+            (&[copied(1, 1, "completed")], 0, false, false, CopyStatus::Copied),
+            (&[], 0, false, false, CopyStatus::Copied),
         ];
-        for (copies, held, missing, expired, expected) in cases {
+        for (copies, held, wanting, expired, expected) in cases {
+            let missing = missing.get(..usize::from(wanting)).unwrap_or_default();
             assert_eq!(status(copies, held, missing, expired), expected, "{copies:?} {held} {expired}");
         }
     }

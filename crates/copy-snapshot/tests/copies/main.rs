@@ -1,6 +1,6 @@
 //! The copies of a case: begun, locked, shared, and told where they are not.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test panics where what it needs is not there")]
+#![expect(clippy::unwrap_used, reason = "a test panics where what it needs is not there")]
 
 mod support;
 

@@ -10,6 +10,9 @@ const COPY: &str = "snap-0c0b1234def567890";
 const ITEM: &str = "copy:vol-0abc1234def567890";
 const LOCK: &str = "copy-lock:snap-0c0b1234def567890";
 
+/// What becomes of the input, the copy's state as last seen and at the seal, its lock, and what is missing then.
+type Case<'a> = (&'a dyn Fn(&mut Value), &'a str, &'a str, u16, &'a [&'a str]);
+
 /// The evidence of a case whose plan asks for copies; the copying ended with the copy in `state`.
 fn copied(state: &str) -> Value {
     let copy = json!({"snapshotId": COPY, "of": SNAPSHOT, "volumeId": "vol-0abc1234def567890", "state": state, "percent": 40,
@@ -84,15 +87,13 @@ async fn what_ec2_says_of_a_copy_at_the_seal_counts() {
         input["copies"]["missing"] = json!([{"item": "copies", "reason": "Denied: no"}]);
     };
     let unshared = |input: &mut Value| {
-        input["copies"]["missing"] = json!([{"item": "copy-share:snap-0c0b1234def567890", "reason": "not shared"}])
+        input["copies"]["missing"] = json!([{"item": "copy-share:snap-0c0b1234def567890", "reason": "not shared"}]);
     };
     let not_planned = |input: &mut Value| {
         input["plan"].as_object_mut().unwrap().remove("copies");
         input["copies"] = Value::Null;
     };
-    type Edit<'a> = &'a dyn Fn(&mut Value);
-    // What becomes of the input, the copy's state as last seen and at the seal, its lock, and what is missing then.
-    let cases: [(Edit<'_>, &str, &str, u16, &[&str]); 11] = [
+    let cases: [Case<'_>; 11] = [
         (&as_it_is, "pending", "completed", 30, &[]),
         (&given_up, "pending", "completed", 30, &[]),
         (&given_up, "pending", "pending", 30, &[ITEM]),

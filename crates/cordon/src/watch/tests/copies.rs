@@ -36,7 +36,7 @@ fn it_is_seen_how_far_the_copies_are_and_how_they_ended() {
     under_way = under_way.looked("copies", "03:55:00", 40, None, "pending");
     let bar = under_way.picture().stages.into_iter().find(|stage| stage.name == "copies").unwrap();
     assert_eq!((bar.state, bar.progress.unwrap().percent), (State::Running, 40));
-    let cases = [
+    let cases = vec![
         (copying(), State::Waiting, ""),
         (begun(), State::Running, ""),
         (sealed(begun(), "completed", &["444455556666"]), State::Done, "completed, shared with 444455556666"),
