@@ -62,16 +62,20 @@ def _case(name: str, versions: list[dict[str, Any]], heads: list[dict[str, Any]]
     return Case(name, len(versions), sum(version["Size"] for version in versions), max(dates, default=None), mode)
 
 
+# The tags that say which case a snapshot is of, or which case's snapshot it is a copy of.
+TAGS = ("cordon:case", "cordon:copy")
+
+
 def snapshots(account: Account) -> list[Snapshot]:
-    """Every snapshot of a case in this Region, whatever stack took it."""
+    """Every snapshot of a case in this Region and every copy of one, whatever stack took it."""
     ec2 = account("ec2")
-    pages = ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=[{"Name": "tag-key", "Values": ["cordon:case"]}])
+    pages = ec2.get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=[{"Name": "tag-key", "Values": list(TAGS)}])
     found = [snapshot for page in pages for snapshot in page["Snapshots"]]
     locks = _locks(ec2) if found else {}
     kept = []
     for snapshot in found:
         lock = locks.get(snapshot["SnapshotId"], {})
-        case = next(tag["Value"] for tag in snapshot["Tags"] if tag["Key"] == "cordon:case")
+        case = next(tag["Value"] for tag in snapshot["Tags"] if tag["Key"] in TAGS)
         kept.append(Snapshot(snapshot["SnapshotId"], case, lock.get("LockState", "unlocked"), lock.get("LockExpiresOn")))
     return sorted(kept, key=lambda snapshot: (snapshot.case, snapshot.name))
 

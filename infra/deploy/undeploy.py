@@ -20,7 +20,7 @@ from console import Stop, agreed, loud, run, say, step
 from stack import Stack
 
 # What the template retains: evidence, and the keys that it is read and checked with.
-RETAINED = ("EvidenceBucket", "EvidenceKey", "SigningKey", "NoticeKey")
+RETAINED = ("EvidenceBucket", "EvidenceKey", "CopyKey", "SigningKey", "NoticeKey")
 DENIAL = "DenyPolicy"
 # What people and roles may have attached. CloudFormation cannot delete a policy that is.
 ATTACHABLE = (DENIAL, "ApproverPolicy")
@@ -68,7 +68,7 @@ def _say_what_is_locked(here: Account, now: Stack) -> None:
     else:
         say("the stack has no outputs, so no bucket of it is known")
     snapshots = evidence.snapshots(here)
-    say(f"snapshots with the tag cordon:case in {here.region}: {len(snapshots)}")
+    say(f"snapshots of cases, and copies of them, in {here.region}: {len(snapshots)}")
     for snapshot in snapshots:
         until = f"{snapshot.state} until {snapshot.locked_until:%Y-%m-%d}" if snapshot.locked_until else snapshot.state
         say(f"  {snapshot.name}  {snapshot.case}  {until}")
@@ -149,7 +149,7 @@ def _say_what_stays(here: Account, resources: dict[str, str], attached: dict[str
         if logical in resources:
             say(f"{logical}: {resources[logical]}")
     say("  Their aliases are gone; the bucket's policy stays. A new deployment makes a new bucket and new keys: keep the old public key for the old cases.")
-    say(f"Snapshots: aws ec2 describe-snapshots {region} --owner-ids self --filters Name=tag-key,Values=cordon:case")
+    say(f"Snapshots: aws ec2 describe-snapshots {region} --owner-ids self --filters Name=tag-key,Values=cordon:case,cordon:copy")
     say("Targets stay contained. Their groups, and which interfaces are in them:")
     say(f"  aws ec2 describe-security-groups {region} --filters Name=tag-key,Values=cordon:role")
     say(f"  aws ec2 describe-network-interfaces {region} --filters Name=group-id,Values=GROUP")
