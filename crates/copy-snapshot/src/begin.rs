@@ -10,19 +10,21 @@ use incident::copies::SnapshotCopy;
 use incident::evidence::LockOutcome;
 use incident::plan::{LockMode, Plan};
 use incident::record::Change;
-use incident::{Classify as _, Fault, SnapshotId};
+use incident::text::bounded;
+use incident::{Classify as _, Fault, SnapshotId, patience};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::look::{COPY, OF};
 use crate::plan::{Source, There};
-use crate::{Done, change};
+use crate::{Done, MOST_SAID, change};
 
 /// What EC2 says where it has as many copies under way as it takes.
 const FULL: &str = "ResourceLimitExceeded";
 
-/// The change that a copy is.
-pub(crate) fn intended(source: &Source, key: &str) -> Change {
-    change("ec2:CopySnapshot", source.snapshot.as_str(), json!({"key": key}))
+/// The change that a copy is, with its lock.
+pub(crate) fn intended(plan: &Plan, source: &Source, key: &str) -> Change {
+    change("ec2:CopySnapshot", source.snapshot.as_str(), json!({"key": key, "lock": plan.snapshot_lock}))
 }
 
 /// The change that a lock is.
@@ -37,17 +39,29 @@ pub(crate) fn is_open(copy: &SnapshotCopy) -> bool {
 }
 
 /// Begins a copy of each of `sources`, and adds it to `there`.
-pub(crate) async fn all(ec2: &Client, plan: &Plan, key: &str, sources: &[Source], there: &mut Vec<There>, done: &mut Done) {
+///
+/// What gets no answer, or one that is no answer, may have been begun. It is not tried again by this visit's attempts, since EC2
+/// may not show yet what it has begun, but looked for by the next visit.
+pub(crate) async fn all(
+    ec2: &Client,
+    plan: &Plan,
+    key: &str,
+    sources: &[Source],
+    there: &mut Vec<There>,
+    now: Timestamp,
+    done: &mut Done,
+) {
     let begun = join_all(sources.iter().map(|source| one(ec2, plan, key, source))).await;
     for (source, begun) in sources.iter().zip(begun) {
         let made = begun.as_ref().map_or(Value::Null, |id| json!(id));
-        let noted = intended(source, key);
-        let to = json!({"key": key, "copy": made});
+        let noted = intended(plan, source, key);
+        let to = json!({"key": key, "lock": plan.snapshot_lock, "copy": made});
         done.changes.push(Change { to, result: Some(result(&begun)), ..noted });
         match begun {
             Ok(id) => there.push(There {
                 id,
                 of: source.snapshot.clone(),
+                begun: now,
                 state: "pending".to_owned(),
                 percent: 0,
                 key: None,
@@ -55,8 +69,7 @@ pub(crate) async fn all(ec2: &Client, plan: &Plan, key: &str, sources: &[Source]
             }),
             // Others copy too: it has its turn when theirs have ended.
             Err(error) if error.is(FULL) => done.held += 1,
-            Err(error) if error.fault() == Fault::Transient => done.failed_in_passing(error),
-            Err(error) => done.refused.push((source.snapshot.clone(), error.to_string())),
+            Err(error) => done.failed(source.snapshot.clone(), &error),
         }
     }
 }
@@ -89,7 +102,7 @@ fn tags(plan: &Plan, source: &Source) -> TagSpecification {
 
 /// Locks those of `copies` that are not known to be, as the snapshots are locked: pending ones too, so that nobody can delete
 /// what is under way [facts 69].
-pub(crate) async fn lock(ec2: &Client, plan: &Plan, copies: &mut [SnapshotCopy], done: &mut Done) {
+pub(crate) async fn lock(ec2: &Client, plan: &Plan, copies: &mut [SnapshotCopy], now: Timestamp, done: &mut Done) {
     let mut open: Vec<&mut SnapshotCopy> = copies.iter_mut().filter(|copy| is_open(copy)).collect();
     let outcomes = join_all(open.iter().map(|copy| lock_one(ec2, plan, &copy.snapshot_id))).await;
     for (copy, outcome) in open.iter_mut().zip(outcomes) {
@@ -97,9 +110,12 @@ pub(crate) async fn lock(ec2: &Client, plan: &Plan, copies: &mut [SnapshotCopy],
         match outcome {
             Ok(()) => copy.lock = LockOutcome::Locked { mode: plan.snapshot_lock.mode, days: plan.snapshot_lock.days },
             Err(error) => {
-                copy.lock = LockOutcome::NotLocked { reason: error.to_string() };
-                if error.fault() == Fault::Transient {
-                    done.failed_in_passing(error);
+                copy.lock = LockOutcome::NotLocked { reason: bounded(&error.to_string(), MOST_SAID) };
+                // EC2 may not know yet what it has just begun.
+                if error.fault() == Fault::Transient
+                    || error.fault() == Fault::Missing && patience::may_be_unseen(copy.begun, now)
+                {
+                    done.passed += 1;
                 }
             }
         }

@@ -5,8 +5,9 @@
 //! shares those that are completed, and says whether to wait: until EBS says that those under way have ended, or, where
 //! nothing of ours is under way and EC2 takes no more, for a while.
 //!
-//! Safe to repeat: `CopySnapshot` has no client token, so copies are found again by the case's tag before any is begun, and
-//! the call is never resent by the SDK: after a lost answer the next attempt looks first.
+//! Safe to repeat: `CopySnapshot` has no client token, so copies are known by the ids that EC2 gave, and found again by the
+//! case's tag where it gave none; the call is never resent, neither by the SDK nor by an attempt that follows at once: what got
+//! no answer is looked for by the next visit.
 //!
 //! INVARIANT: what cannot be copied, locked or shared is missing by name; the snapshots themselves are there all the same.
 
@@ -16,21 +17,26 @@ pub mod plan;
 mod share;
 
 use handler::{AwsError, Recorder, Store, StoreError};
-use incident::copies::{Copies, CopyPlan, CopyStatus, SnapshotCopy};
+use incident::copies::{Copies, CopyStatus, SnapshotCopy};
 use incident::evidence::{Missing, Preserved};
 use incident::patience;
 use incident::plan::Plan;
 use incident::record::Change;
+use incident::text::bounded;
 use incident::{Classify, Fault, SnapshotId, Visit};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::look::Seen;
 use crate::plan::{Source, There};
 
-/// From this attempt on, what AWS could not do in passing is left to the next look: the state machine tries no further, and
-/// what was begun must not be lost with what was not.
-const LAST_RETRY: u32 = 5;
+/// After what time what failed in passing is tried again, in seconds: EC2 shows by then what it has begun.
+const SOON_SECONDS: u32 = 60;
+/// How long to wait at most for EC2 to take more copies, in seconds.
+const HELD_SECONDS: u32 = 30 * 60;
+/// How much of an error is handed on, in characters: outputs of states are bounded, and there may be 128 of them [facts 82].
+const MOST_SAID: usize = 200;
 
 /// What the state machine asks for.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,7 +69,7 @@ pub struct Clients {
 /// Why the step failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// An AWS call failed in passing, and the next attempt finds what was done; or the copies could not be looked at.
+    /// The copies could not be looked at: nothing was changed.
     #[error(transparent)]
     Aws(#[from] AwsError),
     /// The case file could not be written.
@@ -92,36 +98,47 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let expired = now >= planned.until;
     let sources = plan::sources(&preserved);
     let since = copies.as_ref().map_or(now, |copies| copies.since);
-    let before = copies.map(|copies| copies.copies).unwrap_or_default();
+    let (before, refused) = copies.map(|copies| (copies.copies, copies.refused)).unwrap_or_default();
     let Some(key) = clients.key.as_deref() else { return Ok(without_key(&sources, since)) };
-    // The owner of a snapshot can read it anyway.
-    let with: Vec<String> = planned.share_with.iter().filter(|account| **account != plan.target.account).cloned().collect();
+    let with: Vec<String> = planned.accounts(&plan.target.account).map(str::to_owned).collect();
 
-    let mut there = look::look(&clients.ec2, &plan).await?;
-    let (begin, held) = if expired { (Vec::new(), 0) } else { plan::to_begin(&sources, &there) };
-    let mut done = Done { held, ..Done::default() };
+    let Seen { mut there, found, foreign } = look::look(&clients.ec2, &plan, key, &sources, &before, now).await?;
+    let (begin, held) = if expired { (Vec::new(), 0) } else { plan::to_begin(&sources, &there, &refused) };
+    let mut done = Done { held, refused, ..Done::default() };
     let known = current(&sources, &there, &before);
-    let mut intended: Vec<Change> = begin.iter().map(|source| begin::intended(source, key)).collect();
-    // A copy that is begun now is locked with it, as the snapshots are.
+    let mut intended: Vec<Change> = begin.iter().map(|source| begin::intended(&plan, source, key)).collect();
     intended.extend(known.iter().filter(|copy| begin::is_open(copy)).map(|copy| begin::lock_intended(&plan, copy)));
-    intended.extend(known.iter().filter(|copy| share::is_due(copy, &with)).map(|copy| share::intended(copy, &with)));
+    intended.extend(known.iter().filter(|copy| share::is_due(copy, &with)).flat_map(|copy| share::intended(copy, &with)));
     let recorder = clients.store.case(&plan.case_id, plan.retention).recorder(&visit);
     let number = intend(&recorder, intended).await?;
-    begin::all(&clients.ec2, &plan, key, &begin, &mut there, &mut done).await;
+    begin::all(&clients.ec2, &plan, key, &begin, &mut there, now, &mut done).await;
     let mut copies = current(&sources, &there, &before);
-    begin::lock(&clients.ec2, &plan, &mut copies, &mut done).await;
+    begin::lock(&clients.ec2, &plan, &mut copies, now, &mut done).await;
     share::all(&clients.ec2, &with, &mut copies, &mut done).await;
-    let Done { changes, refused, held, transient, passed } = done;
+    let Done { changes, refused, held, passed } = done;
     if let Some(number) = number {
-        recorder.outcome(number, changes, json!({"held": held})).await?;
+        recorder.outcome(number, changes, json!({"held": held, "found": found})).await?;
     }
-    // What failed in passing is tried again by the state machine: what is there is found by its tag.
-    if let Some(error) = transient.filter(|_| visit.retry < LAST_RETRY) {
-        return Err(error.into());
-    }
-    let missing = plan::missing(&sources, &copies, &there, &with, &refused);
+    let mut missing = plan::missing(&sources, &copies, &there, &with, &refused);
+    missing.extend(foreign.iter().map(|id| {
+        let reason = "it has the tags of a copy of this case, and is none: find out who made it, and what is in it";
+        Missing::new(format!("copy-foreign:{id}"), reason)
+    }));
     let status = plan::status(&copies, held + passed, &missing, expired);
-    Ok(said(&plan, planned, status, (since, now), copies, missing))
+    let goes_on = matches!(status, CopyStatus::Copying | CopyStatus::Held);
+    let usual = patience::until_next_look(since, now, planned.until, &plan.case_id);
+    let pause_seconds = match (goes_on, passed, held) {
+        (false, ..) => 0,
+        // What failed in passing is tried again soon.
+        (true, 1.., _) => SOON_SECONDS.min(usual),
+        // Nobody says when EC2 takes another one.
+        (true, 0, 1..) => HELD_SECONDS.min(usual),
+        (true, 0, 0) => usual,
+    };
+    // What may still come is not missing yet. Only what EC2 will not copy is kept of what was refused: the rest is tried again.
+    let missing = if goes_on { Vec::new() } else { plan::handed_on(missing) };
+    let refused = refused.into_iter().filter(|refused| sources.iter().any(|source| refused.item == source.snapshot.as_str()));
+    Ok(Copies { status, since, pause_seconds, copies, refused: refused.collect(), missing, failure: None })
 }
 
 /// Writes the intent, where there is anything to do: most looks only look.
@@ -137,27 +154,12 @@ fn current(sources: &[Source], there: &[There], before: &[SnapshotCopy]) -> Vec<
     sources.iter().filter_map(|source| Some(plan::current(source, there)?.as_copy(source, before))).collect()
 }
 
-fn said(
-    plan: &Plan,
-    planned: &CopyPlan,
-    status: CopyStatus,
-    (since, now): (Timestamp, Timestamp),
-    copies: Vec<SnapshotCopy>,
-    missing: Vec<Missing>,
-) -> Copies {
-    let goes_on = matches!(status, CopyStatus::Copying | CopyStatus::Held);
-    let pause_seconds = if goes_on { patience::until_next_look(since, now, planned.until, &plan.case_id) } else { 0 };
-    // What may still come is not missing yet.
-    let missing = if goes_on { Vec::new() } else { missing };
-    Copies { status, since, pause_seconds, copies, missing, failure: None }
-}
-
 /// The plan asks for copies, and there is no key for them.
 fn without_key(sources: &[Source], since: Timestamp) -> Copies {
     let reason = "the stack has no key for copies: deploy it with the parameter ForensicAccounts, then copy by hand";
     let missing: Vec<Missing> = sources.iter().map(|source| Missing::new(format!("copy:{}", source.volume), reason)).collect();
     let status = plan::status(&[], 0, &missing, true);
-    Copies { status, since, pause_seconds: 0, copies: Vec::new(), missing, failure: None }
+    Copies { status, since, pause_seconds: 0, copies: Vec::new(), refused: Vec::new(), missing, failure: None }
 }
 
 fn change(action: &str, subject: &str, to: Value) -> Change {
@@ -168,18 +170,21 @@ fn change(action: &str, subject: &str, to: Value) -> Change {
 #[derive(Debug, Default)]
 struct Done {
     changes: Vec<Change>,
-    /// What could not be copied or shared, and why.
-    refused: Vec<(SnapshotId, String)>,
+    /// The snapshots that EC2 will not copy and the copies that it will not share, and why.
+    refused: Vec<Missing>,
     /// How many copies could not be begun yet.
     held: usize,
-    /// The first failure that may pass, and how many there were.
-    transient: Option<AwsError>,
+    /// How much failed in passing, or may have.
     passed: usize,
 }
 
 impl Done {
-    fn failed_in_passing(&mut self, error: AwsError) {
-        self.passed += 1;
-        self.transient.get_or_insert(error);
+    /// The call about `id` failed.
+    fn failed(&mut self, id: SnapshotId, error: &AwsError) {
+        if error.fault() == Fault::Transient {
+            self.passed += 1;
+        } else {
+            self.refused.push(Missing::new(id.as_str(), bounded(&error.to_string(), MOST_SAID)));
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Which copies are to be begun and shared, and how the copying stands. Pure.
 
 use incident::copies::{CopyStatus, SnapshotCopy};
-use incident::evidence::{LockOutcome, Missing, Preserved};
+use incident::evidence::{LockOutcome, Missing, Preserved, SnapshotLook};
 use incident::{SnapshotId, VolumeId};
+use jiff::Timestamp;
 
 /// The most copies that EC2 has under way at once in one Region of one account [facts 68].
 pub const AT_ONCE: usize = 20;
@@ -16,6 +17,8 @@ pub struct Source {
     pub snapshot: SnapshotId,
     /// Its volume.
     pub volume: VolumeId,
+    /// The volume's size, where EC2 has said it.
+    pub size_gib: Option<i32>,
 }
 
 /// A copy of this case as EC2 describes it.
@@ -23,8 +26,10 @@ pub struct Source {
 pub struct There {
     /// The copy.
     pub id: SnapshotId,
-    /// What it is a copy of, by its tag.
+    /// What it is a copy of: as it was begun, or by its tag.
     pub of: SnapshotId,
+    /// When it was begun.
+    pub begun: Timestamp,
     /// EC2's state.
     pub state: String,
     /// 0 to 100.
@@ -47,6 +52,7 @@ impl There {
             snapshot_id: self.id.clone(),
             of: self.of.clone(),
             volume_id: source.volume.clone(),
+            begun: self.begun,
             state: self.state.clone(),
             percent: self.percent,
             key: self.key.clone(),
@@ -64,7 +70,12 @@ pub fn unlocked() -> LockOutcome {
 /// The snapshots to copy. What is not completed cannot be copied, and is missing by its own name.
 pub fn sources(preserved: &Preserved) -> Vec<Source> {
     let completed = preserved.snapshots.iter().filter(|look| look.state == "completed");
-    completed.map(|look| Source { snapshot: look.snapshot_id.clone(), volume: look.volume_id.clone() }).collect()
+    let source = |look: &SnapshotLook| Source {
+        snapshot: look.snapshot_id.clone(),
+        volume: look.volume_id.clone(),
+        size_gib: look.size_gib,
+    };
+    completed.map(source).collect()
 }
 
 /// The copy of `source` that counts: a completed one, else one under way, else one that failed.
@@ -75,9 +86,13 @@ pub fn current<'a>(source: &Source, there: &'a [There]) -> Option<&'a There> {
 }
 
 /// The snapshots whose copy is to be begun now: what has none, or one that failed and may be tried again, and no more than
-/// EC2 takes beside those under way. And how many of them have to wait for that.
-pub fn to_begin(sources: &[Source], there: &[There]) -> (Vec<Source>, usize) {
+/// EC2 takes beside those under way. And how many of them have to wait for that. What was `refused` is never begun again, so
+/// that it takes nobody's turn.
+pub fn to_begin(sources: &[Source], there: &[There], refused: &[Missing]) -> (Vec<Source>, usize) {
     let due = |source: &&Source| {
+        if refused.iter().any(|refused| refused.item == source.snapshot.as_str()) {
+            return false;
+        }
         let copies = || there.iter().filter(|copy| copy.of == source.snapshot);
         let alive = copies().any(|copy| copy.is("completed") || copy.is("pending"));
         !alive && copies().count() < TRIES
@@ -89,8 +104,8 @@ pub fn to_begin(sources: &[Source], there: &[There]) -> (Vec<Source>, usize) {
     (due, held)
 }
 
-/// Why a source has no copy that counts; `held` are those that EC2 did not take yet, `refused` those that it never will.
-fn uncopied(source: &Source, copies: &[SnapshotCopy], there: &[There], refused: &[(SnapshotId, String)]) -> Option<String> {
+/// Why a source has no copy that counts; `refused` are those that EC2 will not copy.
+fn uncopied(source: &Source, copies: &[SnapshotCopy], there: &[There], refused: &[Missing]) -> Option<String> {
     let copy = copies.iter().find(|copy| copy.of == source.snapshot);
     match copy {
         Some(copy) if copy.is_completed() => None,
@@ -106,19 +121,23 @@ fn uncopied(source: &Source, copies: &[SnapshotCopy], there: &[There], refused: 
             ))
         }
         None => {
-            let said = refused.iter().find(|(id, _)| *id == source.snapshot).map(|(_, reason)| reason.clone());
-            Some(said.unwrap_or_else(|| format!("no copy of {} was begun; it is there: copy it by hand", source.snapshot)))
+            let said = refused.iter().find(|refused| refused.item == source.snapshot.as_str());
+            Some(
+                said.map(|refused| refused.reason.clone())
+                    .unwrap_or_else(|| format!("no copy of {} was begun; it is there: copy it by hand", source.snapshot)),
+            )
         }
     }
 }
 
-/// What is missing of the copies in the end: copies, locks, shares.
+/// What is missing of the copies in the end: copies, locks, shares; and who has too much. `refused` are the snapshots that EC2
+/// will not copy and the copies that it will not share.
 pub fn missing(
     sources: &[Source],
     copies: &[SnapshotCopy],
     there: &[There],
     share_with: &[String],
-    refused: &[(SnapshotId, String)],
+    refused: &[Missing],
 ) -> Vec<Missing> {
     let mut all = Vec::new();
     for source in sources {
@@ -127,16 +146,25 @@ pub fn missing(
     }
     for copy in copies.iter().filter(|copy| copy.is_completed()) {
         if let LockOutcome::NotLocked { reason } = &copy.lock {
-            all.push(Missing::new(format!("copy-lock:{}", copy.snapshot_id), reason));
+            all.push(Missing::new(format!("{LOCK}{}", copy.snapshot_id), reason));
         }
         let without: Vec<&str> = share_with.iter().filter(|id| !copy.shared_with.contains(id)).map(String::as_str).collect();
         if !without.is_empty() {
-            let said = refused.iter().find(|(id, _)| *id == copy.snapshot_id).map(|(_, reason)| format!(": {reason}"));
-            let reason = format!("it is not shared with {}{}", without.join(", "), said.unwrap_or_default());
+            let said = refused.iter().find(|refused| refused.item == copy.snapshot_id.as_str());
+            let why = said.map(|refused| format!(": {}", refused.reason)).unwrap_or_default();
+            let reason = format!("it is not shared with {}{why}", without.join(", "));
             all.push(Missing::new(format!("copy-share:{}", copy.snapshot_id), reason));
         }
     }
     all
+}
+
+/// How what is missing of a lock begins.
+const LOCK: &str = "copy-lock:";
+
+/// What is handed on: a lock's reason stands with its copy already, and outputs of states are bounded [facts 82].
+pub fn handed_on(missing: Vec<Missing>) -> Vec<Missing> {
+    missing.into_iter().filter(|missing| !missing.item.starts_with(LOCK)).collect()
 }
 
 /// How the copying stands: it goes on while a copy is pending or held and the deadline has not passed.
@@ -160,13 +188,14 @@ mod tests {
     }
 
     fn source(n: usize) -> Source {
-        Source { snapshot: snapshot(n), volume: VolumeId::parse(&format!("vol-{n:017x}")).unwrap() }
+        Source { snapshot: snapshot(n), volume: VolumeId::parse(&format!("vol-{n:017x}")).unwrap(), size_gib: Some(8) }
     }
 
     fn there(id: usize, of: usize, state: &str) -> There {
         There {
             id: snapshot(1_000 + id),
             of: snapshot(of),
+            begun: Timestamp::UNIX_EPOCH,
             state: state.to_owned(),
             percent: 40,
             key: None,
@@ -189,9 +218,17 @@ mod tests {
             (&[there(1, 1, "error"), there(2, 1, "pending"), there(3, 2, "gone")], &[2]),
         ];
         for (there, expected) in cases {
-            let (begin, held) = to_begin(&[source(1), source(2)], there);
+            let (begin, held) = to_begin(&[source(1), source(2)], there, &[]);
             assert_eq!((begin, held), (expected.iter().map(|n| source(*n)).collect(), 0), "{there:?}");
         }
+    }
+
+    #[test]
+    fn what_ec2_will_not_copy_takes_nobodys_turn() {
+        let sources: Vec<Source> = (0..30).map(source).collect();
+        let refused: Vec<Missing> = (0..20).map(|n| Missing::new(snapshot(n).as_str(), "no")).collect();
+        let (begin, held) = to_begin(&sources, &[], &refused);
+        assert_eq!((begin, held), (sources[20..].to_vec(), 0));
     }
 
     #[test]
@@ -211,7 +248,7 @@ mod tests {
         let sources = [source(1), source(2), source(3), source(4), source(5)];
         let there = [there(3, 3, "error"), there(4, 4, "pending")];
         let copies = [whole, bare, copied(3, 3, "error"), copied(4, 4, "pending")];
-        let refused = [(snapshot(5), "refused".to_owned()), (snapshot(1_002), "not allowed".to_owned())];
+        let refused = [Missing::new(snapshot(5).as_str(), "refused"), Missing::new(snapshot(1_002).as_str(), "not allowed")];
         let missing = missing(&sources, &copies, &there, &["444455556666".to_owned()], &refused);
         let said: Vec<String> = missing.iter().map(|missing| format!("{} {}", missing.item, missing.reason)).collect();
         let expected = [
@@ -252,7 +289,7 @@ mod tests {
             let sources: Vec<Source> = (0..volumes).map(source).collect();
             let (mut all, mut rounds) = (Vec::<There>::new(), 0);
             loop {
-                let (begin, held) = to_begin(&sources, &all);
+                let (begin, held) = to_begin(&sources, &all, &[]);
                 prop_assert!(begin.len() <= AT_ONCE);
                 if begin.is_empty() {
                     prop_assert_eq!(held, 0);

@@ -1,13 +1,13 @@
 //! Shares completed copies with the plan's accounts, and reads back with whom they are shared.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{OperationType, SnapshotAttributeName};
+use aws_sdk_ec2::types::{CreateVolumePermission, OperationType, SnapshotAttributeName};
 use futures_util::future::join_all;
 use handler::recorder::result;
 use handler::{AwsError, failed};
+use incident::SnapshotId;
 use incident::copies::SnapshotCopy;
-use incident::record::Change;
-use incident::{Classify as _, Fault, SnapshotId};
+use incident::record::{Change, ChangeResult};
 use serde_json::json;
 
 use crate::{Done, change};
@@ -17,39 +17,78 @@ pub(crate) fn is_due(copy: &SnapshotCopy, with: &[String]) -> bool {
     copy.is_completed() && with.iter().any(|account| !copy.shared_with.contains(account))
 }
 
-/// The change that sharing is.
-pub(crate) fn intended(copy: &SnapshotCopy, with: &[String]) -> Change {
-    change("ec2:ModifySnapshotAttribute", copy.snapshot_id.as_str(), json!({"shareWith": with}))
+/// The changes that sharing is: one account in each call, since the role's condition is about one.
+pub(crate) fn intended(copy: &SnapshotCopy, with: &[String]) -> Vec<Change> {
+    with.iter().map(|account| of(&copy.snapshot_id, account)).collect()
 }
 
-/// Shares what is due.
+fn of(id: &SnapshotId, account: &str) -> Change {
+    change("ec2:ModifySnapshotAttribute", id.as_str(), json!({"shareWith": account}))
+}
+
+/// Shares what is due. An account that is refused keeps the others from nothing.
 pub(crate) async fn all(ec2: &Client, with: &[String], copies: &mut [SnapshotCopy], done: &mut Done) {
     let mut due: Vec<&mut SnapshotCopy> = copies.iter_mut().filter(|copy| is_due(copy, with)).collect();
     let shared = join_all(due.iter().map(|copy| one(ec2, &copy.snapshot_id, with))).await;
     for (copy, shared) in due.iter_mut().zip(shared) {
-        done.changes.push(Change { result: Some(result(&shared)), ..intended(copy, with) });
-        match shared {
-            Ok(accounts) => copy.shared_with = accounts,
-            Err(error) if error.fault() == Fault::Transient => done.failed_in_passing(error),
-            Err(error) => done.refused.push((copy.snapshot_id.clone(), error.to_string())),
+        done.changes.extend(shared.changes);
+        copy.shared_with = shared.accounts.unwrap_or_default();
+        for error in shared.errors {
+            done.failed(copy.snapshot_id.clone(), &error);
         }
     }
 }
 
-/// Adding an account again is no change. Gives whom EC2 then says that it is shared with.
-async fn one(ec2: &Client, id: &SnapshotId, with: &[String]) -> Result<Vec<String>, AwsError> {
-    let attribute = SnapshotAttributeName::CreateVolumePermission;
-    // One account in each call: the role's condition is about one.
+/// What became of the sharing of one copy.
+#[derive(Default)]
+struct Shared {
+    changes: Vec<Change>,
+    /// Whom EC2 says that it is shared with; absent where it did not say.
+    accounts: Option<Vec<String>>,
+    errors: Vec<AwsError>,
+}
+
+/// Looks, adds the accounts that are not there, and looks again.
+async fn one(ec2: &Client, id: &SnapshotId, with: &[String]) -> Shared {
+    let mut shared = Shared::default();
+    let before = match look(ec2, id).await {
+        Ok(before) => before,
+        Err(error) => {
+            shared
+                .changes
+                .extend(with.iter().map(|account| Change { result: Some(ChangeResult::from(&error)), ..of(id, account) }));
+            shared.errors.push(error);
+            return shared;
+        }
+    };
     for account in with {
-        let call = ec2.modify_snapshot_attribute().snapshot_id(id.as_str()).attribute(attribute.clone());
-        let call = call.operation_type(OperationType::Add).user_ids(account);
-        call.send().await.map_err(failed("ec2:ModifySnapshotAttribute"))?;
+        if before.contains(account) {
+            shared.changes.push(Change { result: Some(ChangeResult::Already), ..of(id, account) });
+            continue;
+        }
+        let call = ec2.modify_snapshot_attribute().snapshot_id(id.as_str()).operation_type(OperationType::Add);
+        let call = call.attribute(SnapshotAttributeName::CreateVolumePermission).user_ids(account);
+        let added = call.send().await.map_err(failed("ec2:ModifySnapshotAttribute"));
+        shared.changes.push(Change { result: Some(result(&added)), ..of(id, account) });
+        shared.errors.extend(added.err());
     }
+    match look(ec2, id).await {
+        Ok(after) => shared.accounts = Some(after),
+        Err(error) => shared.errors.push(error),
+    }
+    shared
+}
+
+/// Whom EC2 says that a copy is shared with: also whom others have shared it with.
+async fn look(ec2: &Client, id: &SnapshotId) -> Result<Vec<String>, AwsError> {
+    let attribute = SnapshotAttributeName::CreateVolumePermission;
     let look = ec2.describe_snapshot_attribute().snapshot_id(id.as_str()).attribute(attribute).send().await;
     let look = look.map_err(failed("ec2:DescribeSnapshotAttribute"))?;
-    let accounts = look.create_volume_permissions().iter().filter_map(|permission| permission.user_id());
-    let mut accounts: Vec<String> =
-        accounts.filter(|account| with.iter().any(|wanted| wanted == account)).map(str::to_owned).collect();
+    let who = |permission: &CreateVolumePermission| {
+        let account = permission.user_id().map(str::to_owned);
+        account.or_else(|| permission.group().map(|group| group.as_str().to_owned()))
+    };
+    let mut accounts: Vec<String> = look.create_volume_permissions().iter().filter_map(who).collect();
     accounts.sort();
     Ok(accounts)
 }

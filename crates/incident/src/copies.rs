@@ -19,6 +19,13 @@ pub struct CopyPlan {
     pub until: Timestamp,
 }
 
+impl CopyPlan {
+    /// The accounts that have to be given the copies: the owner of a snapshot can read it anyway.
+    pub fn accounts<'a>(&'a self, owner: &'a str) -> impl Iterator<Item = &'a str> {
+        self.share_with.iter().map(String::as_str).filter(move |account| *account != owner)
+    }
+}
+
 /// How the copying stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,6 +50,8 @@ pub struct SnapshotCopy {
     pub of: SnapshotId,
     /// The volume that this is a snapshot of.
     pub volume_id: VolumeId,
+    /// When it was begun.
+    pub begun: Timestamp,
     /// EC2's state: `pending`, `completed`, `error`.
     pub state: String,
     /// 0 to 100.
@@ -51,7 +60,7 @@ pub struct SnapshotCopy {
     pub key: Option<String>,
     /// Its lock.
     pub lock: LockOutcome,
-    /// The accounts that it is shared with, as read back.
+    /// The accounts that it is shared with, as read back, whoever did it; `all` for everybody.
     pub shared_with: Vec<String>,
 }
 
@@ -79,7 +88,11 @@ pub struct Copies {
     pub pause_seconds: u32,
     /// Each copy: one for each completed snapshot, as far as there is one.
     pub copies: Vec<SnapshotCopy>,
-    /// What will not come, as `copy:vol-…`, `copy-lock:snap-…` and `copy-share:snap-…`.
+    /// The snapshots that EC2 will not copy, and why: they are not tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Missing>,
+    /// What will not come, as `copy:vol-…` and `copy-share:snap-…`, and what passes itself off as a copy, as
+    /// `copy-foreign:snap-…`. What is missing of the locks stands with the copies.
     pub missing: Vec<Missing>,
     /// The failure that ended the copying, where one did.
     pub failure: Option<Failure>,
@@ -92,7 +105,7 @@ impl Copies {
             snapshot_id: copy.snapshot_id.clone(),
             volume_id: copy.volume_id.clone(),
             in_set: false,
-            started_at: Some(self.since),
+            started_at: Some(copy.begun),
             lock: copy.lock.clone(),
         };
         self.copies.iter().filter(|copy| copy.is_pending()).map(awaited).collect()

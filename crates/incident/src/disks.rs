@@ -158,7 +158,7 @@ mod tests {
     fn a_forensic_account_is_told_how_to_take_a_copy_of_its_own() {
         for (state, there) in [("completed", true), ("pending", false), ("error", false)] {
             let copy = serde_json::from_value(
-                json!({"snapshotId": "snap-00000009", "of": "snap-00000001", "volumeId": "vol-00000001", "state": state,
+                json!({"snapshotId": "snap-00000009", "of": "snap-00000001", "volumeId": "vol-00000001", "begun": "2026-11-24T03:50:03Z", "state": state,
                 "percent": 100, "key": null, "lock": {"status": "locked", "mode": "governance", "days": 30}, "sharedWith": ["444455556666"]}),
             );
             let copy = Some(SealedCopy { copy: copy.unwrap(), at_seal: None });

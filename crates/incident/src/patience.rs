@@ -22,6 +22,8 @@ const LONGEST_SECONDS: i64 = 4 * 60 * 60;
 const SPREAD_SECONDS: i64 = 60;
 /// The shortest: a look, with its retries, must fit into it.
 const SHORTEST_SECONDS: i64 = 60;
+/// For how long what EC2 does not show may still come.
+const UNSEEN_SECONDS: i64 = 5 * 60;
 /// How long the look after the deadline may take.
 const LAST_SECONDS: i64 = 5 * 60;
 
@@ -30,6 +32,12 @@ const LAST_SECONDS: i64 = 5 * 60;
 pub fn pauses(from: Timestamp, until: Timestamp, case: &CaseId) -> Vec<u32> {
     let digits: i64 = case.as_str().bytes().rev().take(12).map(i64::from).fold(0, |sum, byte| (sum * 31 + byte) % 65_521);
     spread(from, until, digits % (SPREAD_SECONDS + 1))
+}
+
+/// Whether EC2 may not show yet, at `now`, what was begun at `begun`. What it does not show later is not there any more. EC2 is
+/// eventually consistent, and says no bound: some seconds are usual (EC2 Developer Guide, «Eventual consistency»).
+pub fn may_be_unseen(begun: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(begun).as_secs() < UNSEEN_SECONDS
 }
 
 /// How long a wait from `from` until `until` goes on undisturbed that has come to `now`, in seconds: until the next of its

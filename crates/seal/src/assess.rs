@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use incident::copies::Copies;
+use incident::copies::{Copies, CopyPlan, SnapshotCopy};
 use incident::evidence::{
     Closed, Containment, ContainmentStatus, Failure, Freeze, LockOutcome, Missing, Preserved, Sealed, Taken,
 };
@@ -98,9 +98,7 @@ fn unfrozen(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot]) -> Vec<
 
 /// What is missing of the copies that the plan asks for: of every snapshot that is there, and as EC2 has them now.
 fn uncopied(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot]) -> Vec<Missing> {
-    if plan.copies.is_none() {
-        return Vec::new();
-    }
+    let Some(copies) = &plan.copies else { return Vec::new() };
     // One that was given up, and came after all, is there.
     let came = |missing: &Missing| {
         let mut completed = snapshots.iter().filter(|sealed| copy_at_seal(sealed).is_some_and(SnapshotAtSeal::is_completed));
@@ -112,11 +110,11 @@ fn uncopied(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot]) -> Vec<
         let item = format!("copy:{}", sealed.taken.volume_id);
         match &sealed.copy {
             None => {
-                let why = known.copies.and_then(|copies| copies.failure.as_ref());
-                let why = why.map_or_else(
-                    || format!("the run broke before it could say: look for snapshots tagged cordon:copy={}", plan.case_id),
-                    |failure| format!("{} failed with {}: {}", failure.state, failure.error, failure.cause),
-                );
+                let why = match known.copies.map(|copies| &copies.failure) {
+                    Some(Some(failure)) => format!("{} failed with {}: {}", failure.state, failure.error, failure.cause),
+                    Some(None) => format!("no copy of {} was begun: copy it by hand", sealed.taken.snapshot_id),
+                    None => format!("the run broke before it could say: look for snapshots tagged cordon:copy={}", plan.case_id),
+                };
                 all.push(Missing::new(item, why));
             }
             Some(SealedCopy { copy, at_seal: Some(now) }) if !now.is_completed() => {
@@ -128,10 +126,23 @@ fn uncopied(plan: &Plan, known: Known<'_>, snapshots: &[SealedSnapshot]) -> Vec<
             Some(SealedCopy { copy, at_seal }) => {
                 let item = format!("copy-lock:{}", copy.snapshot_id);
                 all.extend(lock_wanting(plan, at_seal.as_ref(), &copy.lock).map(|reason| Missing::new(item, reason)));
+                all.extend(unshared(plan, copies, copy));
             }
         }
     }
     all
+}
+
+/// Whom a copy is not shared with and should be, and the other way round.
+fn unshared(plan: &Plan, copies: &CopyPlan, copy: &SnapshotCopy) -> Option<Missing> {
+    let planned: Vec<&str> = copies.accounts(&plan.target.account).collect();
+    let without: Vec<&str> = planned.iter().copied().filter(|account| !copy.shared_with.iter().any(|id| id == account)).collect();
+    let others: Vec<&str> = copy.shared_with.iter().map(String::as_str).filter(|id| !planned.contains(id)).collect();
+    let without = (!without.is_empty()).then(|| format!("it is not shared with {}", without.join(", ")));
+    let others = (!others.is_empty())
+        .then(|| format!("it is shared with {}, which the plan does not name: find out who did that", others.join(", ")));
+    let said: Vec<String> = without.into_iter().chain(others).collect();
+    (!said.is_empty()).then(|| Missing::new(format!("copy-share:{}", copy.snapshot_id), said.join("; ")))
 }
 
 fn copy_at_seal(sealed: &SealedSnapshot) -> Option<&SnapshotAtSeal> {

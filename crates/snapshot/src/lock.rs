@@ -9,6 +9,7 @@ use handler::{AwsError, failed};
 use incident::evidence::{LockOutcome, Taken};
 use incident::plan::{LockMode, Plan};
 use incident::record::Change;
+use incident::text::bounded;
 use incident::{Classify as _, Fault, SnapshotId};
 use serde_json::json;
 
@@ -26,7 +27,8 @@ pub(crate) async fn all(ec2: &Client, plan: &Plan, taken: &mut [Taken]) -> Done 
         taken.lock = match outcome {
             Ok(()) => LockOutcome::Locked { mode: plan.snapshot_lock.mode, days: plan.snapshot_lock.days },
             Err(error) => {
-                let reason = error.to_string();
+                // Outputs of states are bounded, and there may be 128 of them [facts 82].
+                let reason = bounded(&error.to_string(), 200);
                 if error.fault() == Fault::Transient {
                     done.transient = done.transient.or(Some(error));
                 }

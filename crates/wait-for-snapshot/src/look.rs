@@ -3,6 +3,7 @@
 use aws_sdk_ec2::types::{Filter, Snapshot};
 use handler::{AwsError, failed};
 use incident::evidence::{LookStatus, Preserved, SnapshotLook, Taken};
+use incident::patience;
 use incident::progress::Progress;
 use jiff::Timestamp;
 
@@ -15,7 +16,7 @@ const MOST_IN_A_FILTER: usize = 200;
 /// Looks once, as it was `now` for the deadline, and says beside the case how far it is at the time `at`.
 pub(crate) async fn all(clients: &Clients, waiting: &Waiting, now: Timestamp, at: Timestamp) -> Result<Preserved, AwsError> {
     let described = describe(&clients.ec2, &waiting.snapshots).await?;
-    let seen = waiting.snapshots.iter().map(|taken| one(taken, &described)).collect();
+    let seen = waiting.snapshots.iter().map(|taken| one(taken, &described, at)).collect();
     let preserved = progress::assess(seen, now >= waiting.deadline);
     clients.store.say_progress(&waiting.case_id, &how_far(&preserved, waiting, at)).await;
     Ok(preserved)
@@ -55,12 +56,14 @@ async fn describe(ec2: &aws_sdk_ec2::Client, taken: &[Taken]) -> Result<Vec<Snap
     Ok(described)
 }
 
-fn one(taken: &Taken, described: &[Snapshot]) -> SnapshotLook {
+/// What EC2 has just begun it may not show yet: that is under way, and not gone.
+fn one(taken: &Taken, described: &[Snapshot], at: Timestamp) -> SnapshotLook {
+    let unseen = if taken.started_at.is_some_and(|begun| patience::may_be_unseen(begun, at)) { "pending" } else { "gone" };
     let found = described.iter().find(|snapshot| snapshot.snapshot_id() == Some(taken.snapshot_id.as_str()));
     SnapshotLook {
         snapshot_id: taken.snapshot_id.clone(),
         volume_id: taken.volume_id.clone(),
-        state: found.and_then(Snapshot::state).map_or("gone", |state| state.as_str()).to_owned(),
+        state: found.and_then(Snapshot::state).map_or(unseen, |state| state.as_str()).to_owned(),
         percent: found.and_then(Snapshot::progress).map_or(0, progress::percent),
         size_gib: found.and_then(Snapshot::volume_size),
         completed_at: found.and_then(Snapshot::completion_time).and_then(|time| Timestamp::from_second(time.secs()).ok()),

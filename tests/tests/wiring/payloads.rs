@@ -90,7 +90,7 @@ fn samples(variable: &str) -> Vec<Value> {
         })],
         "copies" => vec![json!({
             "status": "copying", "since": TIME, "pauseSeconds": 300, "copies": [{
-                "snapshotId": "snap-00000002", "of": "snap-00000001", "volumeId": "vol-00000001", "state": "pending", "percent": 0, "key": null,
+                "snapshotId": "snap-00000002", "of": "snap-00000001", "volumeId": "vol-00000001", "begun": TIME, "state": "pending", "percent": 0, "key": null,
                 "lock": {"status": "locked", "mode": "governance", "days": 365}, "sharedWith": [],
             }],
             "missing": [], "failure": null,

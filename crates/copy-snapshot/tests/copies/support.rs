@@ -25,6 +25,8 @@ pub(crate) struct Made {
     pub(crate) key: String,
     pub(crate) state: String,
     pub(crate) why: String,
+    /// In GiB.
+    pub(crate) size: u32,
     /// Mode and days.
     pub(crate) lock: Option<String>,
     pub(crate) shared: Vec<String>,
@@ -35,6 +37,8 @@ pub(crate) struct Account {
     pub(crate) copies: Vec<Made>,
     /// How many more copies EC2 has under way, of others.
     pub(crate) of_others: usize,
+    /// Whether EC2 shows no copy yet.
+    pub(crate) lagging: bool,
 }
 
 pub(crate) struct Ec2 {
@@ -75,6 +79,19 @@ impl Ec2 {
             let answer = account.lock().unwrap().answer(call);
             let first = !std::mem::replace(&mut *lost.lock().unwrap(), true);
             if first { Answer::lost() } else { answer }
+        });
+    }
+
+    /// Shares nothing with this account.
+    pub(crate) fn refuse_account(&self, refused: &'static str) {
+        let account = Arc::clone(&self.account);
+        self.aws.set_fn(SHARE, move |call| {
+            let theirs = call.param("UserId.1") == Some(refused);
+            if theirs {
+                Answer::ec2_error(403, "UnauthorizedOperation", "not this one")
+            } else {
+                account.lock().unwrap().answer(call)
+            }
         });
     }
 
@@ -127,7 +144,9 @@ impl Account {
         let id = given("SnapshotId");
         match call.action.as_str() {
             LOOK => {
-                let items: String = self.copies.iter().map(item).collect();
+                let by_id: Vec<&str> = (1..).map_while(|n| call.param(&format!("Filter.1.Value.{n}"))).collect();
+                let asked = |copy: &&Made| by_id.contains(&copy.id.as_str()) || by_id.contains(&copy.case.as_str());
+                let items: String = self.copies.iter().filter(asked).filter(|_| !self.lagging).map(item).collect();
                 Answer::xml(format!("<DescribeSnapshotsResponse><snapshotSet>{items}</snapshotSet></DescribeSnapshotsResponse>"))
             }
             COPY => self.copy(call),
@@ -171,6 +190,7 @@ impl Account {
             case: tag("cordon:copy"),
             key: given("KmsKeyId"),
             state: "pending".to_owned(),
+            size: 8,
             ..Made::default()
         });
         Answer::xml(format!("<CopySnapshotResponse><snapshotId>{id}</snapshotId></CopySnapshotResponse>"))
@@ -186,11 +206,11 @@ impl Account {
 }
 
 fn item(copy: &Made) -> String {
-    let Made { id, of, case, key, state, why, .. } = copy;
+    let Made { id, of, case, key, state, why, size, .. } = copy;
     let progress = if state == "completed" { "100%" } else { "40%" };
     format!(
         "<item><snapshotId>{id}</snapshotId><volumeId>vol-ffffffff</volumeId><status>{state}</status><statusMessage>{why}</statusMessage>\
-         <progress>{progress}</progress><kmsKeyId>{key}</kmsKeyId><startTime>2026-11-24T03:30:02.000Z</startTime><tagSet>\
+         <progress>{progress}</progress><encrypted>true</encrypted><volumeSize>{size}</volumeSize><kmsKeyId>{key}</kmsKeyId><startTime>2026-11-24T03:30:02.000Z</startTime><tagSet>\
          <item><key>cordon:copy</key><value>{case}</value></item><item><key>cordon:copy-of</key><value>{of}</value></item></tagSet></item>"
     )
 }

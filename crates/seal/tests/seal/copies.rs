@@ -15,7 +15,7 @@ type Case<'a> = (&'a dyn Fn(&mut Value), &'a str, &'a str, u16, &'a [&'a str]);
 
 /// The evidence of a case whose plan asks for copies; the copying ended with the copy in `state`.
 fn copied(state: &str) -> Value {
-    let copy = json!({"snapshotId": COPY, "of": SNAPSHOT, "volumeId": "vol-0abc1234def567890", "state": state, "percent": 40,
+    let copy = json!({"snapshotId": COPY, "of": SNAPSHOT, "volumeId": "vol-0abc1234def567890", "begun": "2026-11-24T03:50:03Z", "state": state, "percent": 40,
         "key": "arn:aws:kms:eu-central-1:111122223333:key/copies", "lock": {"status": "locked", "mode": "governance", "days": 30}, "sharedWith": ["444455556666"]});
     let mut input = evidence();
     input["plan"]["copies"] = json!({"shareWith": ["444455556666"], "until": "2026-11-25T03:30:00Z"});
@@ -89,11 +89,14 @@ async fn what_ec2_says_of_a_copy_at_the_seal_counts() {
     let unshared = |input: &mut Value| {
         input["copies"]["missing"] = json!([{"item": "copy-share:snap-0c0b1234def567890", "reason": "not shared"}]);
     };
+    let never_shared = |input: &mut Value| input["copies"]["copies"][0]["sharedWith"] = json!([]);
+    let shared_by_others =
+        |input: &mut Value| input["copies"]["copies"][0]["sharedWith"] = json!(["444455556666", "999900001111"]);
     let not_planned = |input: &mut Value| {
         input["plan"].as_object_mut().unwrap().remove("copies");
         input["copies"] = Value::Null;
     };
-    let cases: [Case<'_>; 11] = [
+    let cases: [Case<'_>; 13] = [
         (&as_it_is, "pending", "completed", 30, &[]),
         (&given_up, "pending", "completed", 30, &[]),
         (&given_up, "pending", "pending", 30, &[ITEM]),
@@ -104,6 +107,9 @@ async fn what_ec2_says_of_a_copy_at_the_seal_counts() {
         (&none, "completed", "", 0, &[ITEM]),
         (&failed, "completed", "", 0, &["copies", ITEM]),
         (&unshared, "completed", "completed", 30, &["copy-share:snap-0c0b1234def567890"]),
+        // One that was under way when it was given up is shared with nobody, whatever became of it.
+        (&never_shared, "pending", "completed", 30, &["copy-share:snap-0c0b1234def567890"]),
+        (&shared_by_others, "completed", "completed", 30, &["copy-share:snap-0c0b1234def567890"]),
         (&not_planned, "completed", "", 0, &[]),
     ];
     for (number, (edit, seen, state, days, expected)) in cases.into_iter().enumerate() {

@@ -13,7 +13,7 @@ const DONE: &str = "snap-00000000000000c02";
 fn waiting(minutes: u32) -> Value {
     let mut input = wait(&[ONE, TWO], minutes, 0);
     let copy = |id: &str, of: &str, state: &str| {
-        json!({"snapshotId": id, "of": of, "volumeId": of.replace("snap", "vol"), "state": state, "percent": 0, "key": null,
+        json!({"snapshotId": id, "of": of, "volumeId": of.replace("snap", "vol"), "begun": "2026-11-24T04:00:00Z", "state": state, "percent": 0, "key": null,
             "lock": {"status": "locked", "mode": "governance", "days": 30}, "sharedWith": []})
     };
     input["visit"]["state"] = json!("WaitForCopy");

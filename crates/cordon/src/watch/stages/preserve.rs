@@ -2,7 +2,7 @@
 
 use incident::context::{Context, ContextStatus, SourceStatus};
 use incident::evidence::{CaptureStatus, ContainmentStatus, LockdownStatus};
-use incident::manifest::SealedSnapshot;
+use incident::manifest::{SealedCopy, SealedSnapshot};
 use incident::plan::{Cut, MemoryPlan};
 use incident::progress::Progress;
 use jiff::Timestamp;
@@ -103,13 +103,13 @@ pub(super) fn copies(facts: &Facts) -> Option<Stage> {
     let trail = facts.trail(&["CopySnapshot"]);
     let sealed: Vec<_> =
         facts.report.snapshots.iter().chain(facts.sealed.iter().flat_map(|sealed| &sealed.told.snapshots)).collect();
-    let wanting = |sealed: &&SealedSnapshot| {
-        !sealed.copy.as_ref().is_some_and(|copy| copy.is_completed() && !copy.copy.shared_with.is_empty())
-    };
+    let accounts: Vec<&str> = planned.accounts(&facts.plan.as_ref()?.target.account).collect();
+    let shared = |copy: &SealedCopy| accounts.iter().all(|account| copy.copy.shared_with.iter().any(|id| id == account));
+    let wanting = |sealed: &&SealedSnapshot| !sealed.copy.as_ref().is_some_and(|copy| copy.is_completed() && shared(copy));
     let went = (!sealed.is_empty()).then(|| match sealed.iter().copied().filter(wanting).count() {
-        0 => (true, format!("completed, shared with {}", planned.share_with.join(", "))),
-        1 => (false, "1 snapshot has NO copy that is completed and shared".to_owned()),
-        wanting => (false, format!("{wanting} snapshots have NO copy that is completed and shared")),
+        0 => (true, format!("completed, shared with {}", accounts.join(", "))),
+        1 => (false, "1 snapshot has NO copy that is completed and shared as planned".to_owned()),
+        wanting => (false, format!("{wanting} snapshots have NO copy that is completed and shared as planned")),
     });
     let stage = Stage::of(NAME, &trail, went, facts.preserved());
     Some(under_way(stage, &facts.copies, Some(planned.until)))

@@ -11,7 +11,7 @@ fn sealed(case: Case, state: &str, accounts: &[&str]) -> Case {
     let lock = json!({"status": "locked", "mode": "governance", "days": 30});
     let taken =
         json!({"snapshotId": "snap-0abc1234", "volumeId": "vol-0abc1234", "inSet": true, "startedAt": null, "lock": lock});
-    let copy = json!({"snapshotId": "snap-0abc5678", "of": "snap-0abc1234", "volumeId": "vol-0abc1234", "state": state, "percent": 100, "key": null,
+    let copy = json!({"snapshotId": "snap-0abc5678", "of": "snap-0abc1234", "volumeId": "vol-0abc1234", "state": state, "begun": "2026-11-24T03:50:03Z", "percent": 100, "key": null,
         "lock": lock, "sharedWith": accounts});
     let mut case = case.sealed(&[]);
     let snapshot = json!([{"taken": taken, "look": null, "atSeal": null, "copy": {"copy": copy, "atSeal": null}}]);
@@ -40,8 +40,12 @@ fn it_is_seen_how_far_the_copies_are_and_how_they_ended() {
         (copying(), State::Waiting, ""),
         (begun(), State::Running, ""),
         (sealed(begun(), "completed", &["444455556666"]), State::Done, "completed, shared with 444455556666"),
-        (sealed(begun(), "completed", &[]), State::Failed, "1 snapshot has NO copy that is completed and shared"),
-        (sealed(begun(), "error", &["444455556666"]), State::Failed, "1 snapshot has NO copy that is completed and shared"),
+        (sealed(begun(), "completed", &[]), State::Failed, "1 snapshot has NO copy that is completed and shared as planned"),
+        (
+            sealed(begun(), "error", &["444455556666"]),
+            State::Failed,
+            "1 snapshot has NO copy that is completed and shared as planned",
+        ),
     ];
     for (case, state, said) in cases {
         assert_eq!(case.state("copies"), (state, said.to_owned()));
