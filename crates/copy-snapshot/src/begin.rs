@@ -69,7 +69,7 @@ pub(crate) async fn all(
             }),
             // Others copy too: it has its turn when theirs have ended.
             Err(error) if error.is(FULL) => done.held += 1,
-            Err(error) => done.failed(source.snapshot.clone(), &error),
+            Err(error) => done.failed(&source.snapshot, &error),
         }
     }
 }

@@ -104,7 +104,7 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
 
     let Seen { mut there, found, foreign } = look::look(&clients.ec2, &plan, key, &sources, &before, now).await?;
     let (begin, held) = if expired { (Vec::new(), 0) } else { plan::to_begin(&sources, &there, &refused) };
-    let mut done = Done { held, refused, ..Done::default() };
+    let mut done = Done { refused, held, ..Done::default() };
     let known = current(&sources, &there, &before);
     let mut intended: Vec<Change> = begin.iter().map(|source| begin::intended(&plan, source, key)).collect();
     intended.extend(known.iter().filter(|copy| begin::is_open(copy)).map(|copy| begin::lock_intended(&plan, copy)));
@@ -180,7 +180,7 @@ struct Done {
 
 impl Done {
     /// The call about `id` failed.
-    fn failed(&mut self, id: SnapshotId, error: &AwsError) {
+    fn failed(&mut self, id: &SnapshotId, error: &AwsError) {
         if error.fault() == Fault::Transient {
             self.passed += 1;
         } else {

@@ -122,10 +122,8 @@ fn uncopied(source: &Source, copies: &[SnapshotCopy], there: &[There], refused: 
         }
         None => {
             let said = refused.iter().find(|refused| refused.item == source.snapshot.as_str());
-            Some(
-                said.map(|refused| refused.reason.clone())
-                    .unwrap_or_else(|| format!("no copy of {} was begun; it is there: copy it by hand", source.snapshot)),
-            )
+            let unsaid = || format!("no copy of {} was begun; it is there: copy it by hand", source.snapshot);
+            Some(said.map_or_else(unsaid, |refused| refused.reason.clone()))
         }
     }
 }

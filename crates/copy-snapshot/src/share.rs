@@ -34,7 +34,7 @@ pub(crate) async fn all(ec2: &Client, with: &[String], copies: &mut [SnapshotCop
         done.changes.extend(shared.changes);
         copy.shared_with = shared.accounts.unwrap_or_default();
         for error in shared.errors {
-            done.failed(copy.snapshot_id.clone(), &error);
+            done.failed(&copy.snapshot_id, &error);
         }
     }
 }

@@ -11,6 +11,9 @@ use stub::Answer;
 
 use support::{CASE, COPY, Ec2, FORENSICS, KEY, LOCK, LOOK, Made, SHARE, snapshot, volume};
 
+/// How something differs from a copy of ours.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Made));
+
 fn missing(copies: &Copies) -> Vec<&str> {
     copies.missing.iter().map(|missing| missing.item.as_str()).collect()
 }
@@ -109,7 +112,7 @@ async fn what_only_has_the_tags_of_a_copy_is_not_sealed_as_one_locked_or_shared(
         change(&mut made);
         made
     };
-    let changes: [(&str, &dyn Fn(&mut Made)); 4] = [
+    let changes: [Change<'_>; 4] = [
         ("another key", &|made| made.key = "arn:aws:kms:eu-central-1:111122223333:key/other".to_owned()),
         ("no key", &|made| made.key = String::new()),
         ("another size", &|made| made.size = 1),
