@@ -32,7 +32,10 @@ pub(crate) async fn all(ec2: &Client, with: &[String], copies: &mut [SnapshotCop
     let shared = join_all(due.iter().map(|copy| one(ec2, &copy.snapshot_id, with))).await;
     for (copy, shared) in due.iter_mut().zip(shared) {
         done.changes.extend(shared.changes);
-        copy.shared_with = shared.accounts.unwrap_or_default();
+        // Where EC2 would not say, what was known before stands: it was read back then.
+        if let Some(accounts) = shared.accounts {
+            copy.shared_with = accounts;
+        }
         for error in shared.errors {
             done.failed(&copy.snapshot_id, &error);
         }
