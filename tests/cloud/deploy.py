@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import uuid
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +143,25 @@ def stripped(binary: Path) -> bytes:
 
 
 @functools.cache
-def packed(binary: Path, _changed: float) -> bytes:
-    """The binary as Lambda wants it: `bootstrap` in a zip, the same bytes every time."""
+def packed(binary: Path, changed: float) -> bytes:
+    """The binary as Lambda wants it: `bootstrap` in a zip, the same bytes every time. It is kept beside the binary until that has
+    changed: packing all of them takes half a minute."""
+    kept = binary.parent / "packed" / binary.name / f"{changed}.zip"
+    with contextlib.suppress(FileNotFoundError):
+        return kept.read_bytes()
+    content = _packed(binary)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    # Others may pack at the same time.
+    written = kept.with_suffix(f".{uuid.uuid4().hex}")
+    written.write_bytes(content)
+    written.replace(kept)
+    for other in kept.parent.glob("*.zip"):
+        if other != kept:
+            other.unlink(missing_ok=True)
+    return content
+
+
+def _packed(binary: Path) -> bytes:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         entry = zipfile.ZipInfo("bootstrap", (2020, 1, 1, 0, 0, 0))
