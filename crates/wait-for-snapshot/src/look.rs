@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{Filter, Snapshot};
 use handler::{AwsError, failed};
 use incident::evidence::{LookStatus, Preserved, SnapshotLook, Taken};
 use incident::patience;
-use incident::progress::Progress;
+use incident::progress::{Progress, Stage};
 use jiff::Timestamp;
 
 use crate::waiting::Waiting;
@@ -16,7 +16,7 @@ const MOST_IN_A_FILTER: usize = 200;
 /// Looks once, as it was `now` for the deadline, and says beside the case how far it is at the time `at`.
 pub(crate) async fn all(clients: &Clients, waiting: &Waiting, now: Timestamp, at: Timestamp) -> Result<Preserved, AwsError> {
     let described = describe(&clients.ec2, &waiting.snapshots).await?;
-    let seen = waiting.snapshots.iter().map(|taken| one(taken, &described, at)).collect();
+    let seen = waiting.snapshots.iter().map(|taken| one(taken, &described, may_be_unseen(waiting, taken, at))).collect();
     let preserved = progress::assess(seen, now >= waiting.deadline);
     clients.store.say_progress(&waiting.case_id, &how_far(&preserved, waiting, at)).await;
     Ok(preserved)
@@ -56,9 +56,14 @@ async fn describe(ec2: &aws_sdk_ec2::Client, taken: &[Taken]) -> Result<Vec<Snap
     Ok(described)
 }
 
-/// What EC2 has just begun it may not show yet: that is under way, and not gone.
-fn one(taken: &Taken, described: &[Snapshot], at: Timestamp) -> SnapshotLook {
-    let unseen = if taken.started_at.is_some_and(|begun| patience::may_be_unseen(begun, at)) { "pending" } else { "gone" };
+/// Whether EC2 may not show yet what it has begun. A copy is looked for as soon as it is begun; the snapshots were seen when they
+/// were locked.
+fn may_be_unseen(waiting: &Waiting, taken: &Taken, at: Timestamp) -> bool {
+    waiting.stage == Stage::Copies && taken.started_at.is_some_and(|begun| patience::may_be_unseen(begun, at))
+}
+
+fn one(taken: &Taken, described: &[Snapshot], may_be_unseen: bool) -> SnapshotLook {
+    let unseen = if may_be_unseen { "pending" } else { "gone" };
     let found = described.iter().find(|snapshot| snapshot.snapshot_id() == Some(taken.snapshot_id.as_str()));
     SnapshotLook {
         snapshot_id: taken.snapshot_id.clone(),

@@ -51,6 +51,16 @@ async fn the_copies_under_way_are_waited_for_until_ebs_says_that_they_have_ended
 }
 
 #[tokio::test]
+async fn a_copy_that_ec2_does_not_show_yet_is_under_way_and_later_gone() {
+    for (minutes, woken_with) in [(61, vec![]), (66, vec![LookStatus::Incomplete])] {
+        let aws = aws(described(&[]));
+        run(&aws, &waiting(minutes)).await.unwrap();
+        let woken: Vec<LookStatus> = woken(&aws).into_iter().map(|(_, seen)| seen.status).collect();
+        assert_eq!(woken, woken_with, "a copy that was begun after 60 minutes, looked for after {minutes}");
+    }
+}
+
+#[tokio::test]
 async fn a_copy_that_fails_wakes_too_and_so_does_the_deadline() {
     for (answer, minutes) in [(("error", "0%"), 130), (("pending", "40%"), 181)] {
         let aws = aws(described(&[(COPY, answer.0, answer.1)]));
