@@ -132,9 +132,9 @@ def test_rules_for_copies_go_by_the_original_volume_and_are_for_copies_alone(acc
 
 
 @pytest.mark.parametrize("given", [{"rules": [{"copy": "yes"}]}, {"rules": [{"copies": True}]}, {"copies": -1}, {"copies": "20"}])
-def test_a_mistyped_rule_is_refused(account: Account, given: dict[str, Any]) -> None:
+def test_a_mistyped_rule_is_refused(shared: Account, given: dict[str, Any]) -> None:
     with pytest.raises(urllib.error.HTTPError):
-        account.ask("snapshots", given)
+        shared.ask("snapshots", given)
 
 
 def test_only_so_many_copies_are_pending_at_a_time(account: Account) -> None:
