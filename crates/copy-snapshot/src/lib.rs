@@ -17,7 +17,7 @@ pub mod plan;
 mod share;
 
 use handler::{AwsError, Recorder, Store, StoreError};
-use incident::copies::{Copies, CopyStatus, SnapshotCopy};
+use incident::copies::{Copies, SnapshotCopy};
 use incident::evidence::{Missing, Preserved};
 use incident::patience;
 use incident::plan::Plan;
@@ -31,10 +31,6 @@ use serde_json::{Value, json};
 use crate::look::Seen;
 use crate::plan::{Source, There};
 
-/// After what time what failed in passing is tried again, in seconds: EC2 shows by then what it has begun.
-const SOON_SECONDS: u32 = 60;
-/// How long to wait at most for EC2 to take more copies, in seconds.
-const HELD_SECONDS: u32 = 30 * 60;
 /// How much of an error is handed on, in characters: outputs of states are bounded, and there may be 128 of them [facts 82].
 const MOST_SAID: usize = 200;
 
@@ -125,16 +121,9 @@ pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
         Missing::new(format!("copy-foreign:{id}"), reason)
     }));
     let status = plan::status(&copies, held + passed, &missing, expired);
-    let goes_on = matches!(status, CopyStatus::Copying | CopyStatus::Held);
     let usual = patience::until_next_look(since, now, planned.until, &plan.case_id);
-    let pause_seconds = match (goes_on, passed, held) {
-        (false, ..) => 0,
-        // What failed in passing is tried again soon.
-        (true, 1.., _) => SOON_SECONDS.min(usual),
-        // Nobody says when EC2 takes another one.
-        (true, 0, 1..) => HELD_SECONDS.min(usual),
-        (true, 0, 0) => usual,
-    };
+    let pause_seconds = plan::pause(status, held, passed, usual);
+    let goes_on = pause_seconds > 0;
     // What may still come is not missing yet. Only what EC2 will not copy is kept of what was refused: the rest is tried again.
     let missing = if goes_on { Vec::new() } else { plan::handed_on(missing) };
     let refused = refused.into_iter().filter(|refused| sources.iter().any(|source| refused.item == source.snapshot.as_str()));

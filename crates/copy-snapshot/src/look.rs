@@ -9,6 +9,7 @@ use futures_util::future::try_join;
 use handler::{AwsError, failed};
 use incident::copies::SnapshotCopy;
 use incident::plan::Plan;
+use incident::progress::percent;
 use incident::text::bounded;
 use incident::{SnapshotId, patience};
 use jiff::Timestamp;
@@ -87,13 +88,12 @@ fn is_ours(snapshot: &Snapshot, key: &str, source: &Source) -> bool {
 }
 
 fn there(snapshot: &Snapshot, of: SnapshotId, begun: Timestamp) -> Option<There> {
-    let percent = snapshot.progress().and_then(|progress| progress.trim_end_matches('%').parse().ok());
     Some(There {
         id: SnapshotId::parse(snapshot.snapshot_id()?).ok()?,
         of,
         begun,
         state: snapshot.state().map_or("unknown", |state| state.as_str()).to_owned(),
-        percent: percent.unwrap_or(0),
+        percent: snapshot.progress().map_or(0, percent),
         key: snapshot.kms_key_id().map(|key| bounded(key, 200)),
         why: bounded(snapshot.state_message().unwrap_or_default(), 200),
     })

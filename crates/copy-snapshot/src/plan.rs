@@ -10,6 +10,11 @@ pub const AT_ONCE: usize = 20;
 /// How often a snapshot is copied before a copy in `error` is final.
 const TRIES: usize = 2;
 
+/// After what time what failed in passing is tried again, in seconds: EC2 shows by then what it has begun.
+const SOON_SECONDS: u32 = 60;
+/// How long to wait at most for EC2 to take more copies, in seconds.
+const HELD_SECONDS: u32 = 30 * 60;
+
 /// A snapshot to copy: one that was seen completed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -56,15 +61,10 @@ impl There {
             state: self.state.clone(),
             percent: self.percent,
             key: self.key.clone(),
-            lock: known.map_or_else(unlocked, |copy| copy.lock.clone()),
+            lock: known.map_or_else(LockOutcome::not_yet, |copy| copy.lock.clone()),
             shared_with: known.map(|copy| copy.shared_with.clone()).unwrap_or_default(),
         }
     }
-}
-
-/// The lock of a copy that nobody has locked yet.
-pub fn unlocked() -> LockOutcome {
-    LockOutcome::NotLocked { reason: "not yet locked".to_owned() }
 }
 
 /// The snapshots to copy. What is not completed cannot be copied, and is missing by its own name.
@@ -176,6 +176,19 @@ pub fn status(copies: &[SnapshotCopy], held: usize, missing: &[Missing], expired
     }
 }
 
+/// How long the next wait may go on, in seconds, where the usual one would last for `usual`; 0 where there is none. `passed` is how
+/// much failed in passing.
+pub fn pause(status: CopyStatus, held: usize, passed: usize, usual: u32) -> u32 {
+    match (status, passed, held) {
+        (CopyStatus::Copied | CopyStatus::Incomplete, ..) => 0,
+        // What failed in passing is tried again soon.
+        (_, 1.., _) => SOON_SECONDS.min(usual),
+        // Nobody says when EC2 takes another one.
+        (_, 0, 1..) => HELD_SECONDS.min(usual),
+        (_, 0, 0) => usual,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,6 +291,21 @@ mod tests {
         for (copies, held, wanting, expired, expected) in cases {
             let missing = missing.get(..usize::from(wanting)).unwrap_or_default();
             assert_eq!(status(copies, held, missing, expired), expected, "{copies:?} {held} {expired}");
+        }
+    }
+
+    #[test]
+    fn what_is_held_or_failed_in_passing_is_looked_for_sooner() {
+        let cases = [
+            (CopyStatus::Copied, 0, 0, 7_200, 0),
+            (CopyStatus::Incomplete, 3, 1, 7_200, 0),
+            (CopyStatus::Copying, 0, 0, 7_200, 7_200),
+            (CopyStatus::Copying, 3, 0, 7_200, 1_800),
+            (CopyStatus::Held, 3, 0, 300, 300),
+            (CopyStatus::Held, 3, 1, 300, 60),
+        ];
+        for (status, held, passed, usual, expected) in cases {
+            assert_eq!(pause(status, held, passed, usual), expected, "{status:?} {held} {passed} {usual}");
         }
     }
 

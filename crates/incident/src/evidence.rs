@@ -139,6 +139,13 @@ pub enum LockOutcome {
     },
 }
 
+impl LockOutcome {
+    /// That of a snapshot which nobody has locked yet.
+    pub fn not_yet() -> Self {
+        Self::NotLocked { reason: "not yet locked".to_owned() }
+    }
+}
+
 /// One snapshot that was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

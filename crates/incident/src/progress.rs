@@ -54,3 +54,20 @@ impl Progress {
     /// The schema's name.
     pub const SCHEMA: &'static str = "cordon.progress.v1";
 }
+
+/// EC2 writes progress as `40%`; anything else counts as none.
+pub fn percent(progress: &str) -> u8 {
+    progress.trim_end_matches('%').parse().map_or(0, |percent: u8| percent.min(100))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_read_leniently() {
+        for (text, expected) in [("40%", 40), ("100%", 100), ("", 0), ("n/a", 0), ("250%", 100), ("999%", 0)] {
+            assert_eq!(percent(text), expected, "{text}");
+        }
+    }
+}

@@ -102,8 +102,8 @@ pub fn risks(facts: &Facts, taken: &[Taken], shared: &[VolumeId]) -> Vec<Risk> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::unlocked;
     use incident::SnapshotId;
+    use incident::evidence::LockOutcome;
 
     fn volume(n: u8) -> VolumeId {
         VolumeId::parse(&format!("vol-0000000{n}")).unwrap()
@@ -111,7 +111,7 @@ mod tests {
 
     fn taken(n: u8, in_set: bool) -> Taken {
         let snapshot_id = SnapshotId::parse(&format!("snap-0000000{n}")).unwrap();
-        Taken { snapshot_id, volume_id: volume(n), in_set, started_at: None, lock: unlocked() }
+        Taken { snapshot_id, volume_id: volume(n), in_set, started_at: None, lock: LockOutcome::not_yet() }
     }
 
     #[test]

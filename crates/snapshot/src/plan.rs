@@ -50,15 +50,10 @@ impl Found {
                 volume_id: earlier.volume.clone(),
                 in_set: earlier.in_set,
                 started_at: earlier.started_at,
-                lock: unlocked(),
+                lock: LockOutcome::not_yet(),
             })
             .collect()
     }
-}
-
-/// The lock of a snapshot that nobody has locked yet.
-pub fn unlocked() -> LockOutcome {
-    LockOutcome::NotLocked { reason: "not yet locked".to_owned() }
 }
 
 /// The volumes that ended without a snapshot, each with its reason.

@@ -6,13 +6,13 @@ use aws_sdk_ec2::types::{Filter, InstanceSpecification, ResourceType, SnapshotSt
 use futures_util::future::{join, join_all};
 use handler::recorder::result;
 use handler::{AwsError, failed};
-use incident::evidence::Taken;
+use incident::evidence::{LockOutcome, Taken};
 use incident::plan::Plan;
 use incident::{Classify as _, Fault, SnapshotId, VolumeId};
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::plan::{Earlier, Found, unlocked};
+use crate::plan::{Earlier, Found};
 use crate::{Done, change};
 
 /// The tag that every snapshot of a case has, and by which it is found again.
@@ -135,7 +135,7 @@ async fn take_set(ec2: &Client, plan: &Plan) -> Result<Vec<Taken>, AwsError> {
             volume_id: VolumeId::parse(info.volume_id()?).ok()?,
             in_set: true,
             started_at: time(info.start_time()),
-            lock: unlocked(),
+            lock: LockOutcome::not_yet(),
         })
     });
     Ok(taken.collect())
@@ -157,7 +157,7 @@ async fn take_one(ec2: &Client, plan: &Plan, volume: &VolumeId) -> Result<Taken,
         volume_id: volume.clone(),
         in_set: false,
         started_at: time(answer.start_time()),
-        lock: unlocked(),
+        lock: LockOutcome::not_yet(),
     })
 }
 

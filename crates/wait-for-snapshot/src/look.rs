@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{Filter, Snapshot};
 use handler::{AwsError, failed};
 use incident::evidence::{LookStatus, Preserved, SnapshotLook, Taken};
 use incident::patience;
-use incident::progress::{Progress, Stage};
+use incident::progress::{Progress, Stage, percent};
 use jiff::Timestamp;
 
 use crate::waiting::Waiting;
@@ -69,7 +69,7 @@ fn one(taken: &Taken, described: &[Snapshot], may_be_unseen: bool) -> SnapshotLo
         snapshot_id: taken.snapshot_id.clone(),
         volume_id: taken.volume_id.clone(),
         state: found.and_then(Snapshot::state).map_or(unseen, |state| state.as_str()).to_owned(),
-        percent: found.and_then(Snapshot::progress).map_or(0, progress::percent),
+        percent: found.and_then(Snapshot::progress).map_or(0, percent),
         size_gib: found.and_then(Snapshot::volume_size),
         completed_at: found.and_then(Snapshot::completion_time).and_then(|time| Timestamp::from_second(time.secs()).ok()),
     }

@@ -32,11 +32,6 @@ fn missing(look: &SnapshotLook, expired: bool) -> Option<Missing> {
     Some(Missing::new(format!("snapshot:{}", look.volume_id), reason))
 }
 
-/// EC2 writes progress as `40%`; anything else counts as none.
-pub fn percent(progress: &str) -> u8 {
-    progress.trim_end_matches('%').parse().map_or(0, |percent: u8| percent.min(100))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,13 +66,6 @@ mod tests {
             let said = assess(looks, expired);
             assert_eq!((said.status, said.percent, said.missing.len()), (status, percent, missing), "{states:?}");
             assert_eq!(said.is_pending(), status == LookStatus::Pending, "{states:?}");
-        }
-    }
-
-    #[test]
-    fn progress_is_read_leniently() {
-        for (text, expected) in [("40%", 40), ("100%", 100), ("", 0), ("n/a", 0), ("250%", 100), ("999%", 0)] {
-            assert_eq!(percent(text), expected, "{text}");
         }
     }
 }

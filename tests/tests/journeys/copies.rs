@@ -116,25 +116,44 @@ async fn an_account_that_the_stack_does_not_name_is_given_nothing() {
 }
 
 #[tokio::test]
-async fn whichever_state_of_the_copying_fails_the_snapshots_are_sealed_and_told() {
-    for (function, skip, code, as_planned) in
-        [("copy-snapshot", 0, "Denied", false), ("copy-snapshot", 1, "Invalid", false), ("wait-for-snapshot", 1, "Denied", true)]
-    {
+async fn where_the_copying_fails_the_snapshots_are_sealed_and_told() {
+    for (skip, code) in [(0, "Denied"), (1, "Invalid")] {
         let world = world().await;
         let instance = world.instance("single");
         // So that it waits, and is woken by the event.
         world.ask("snapshots", &json!({"rules": [{"copy": true, "seconds": 2}]}));
         world.faults(
-            &json!([{"action": "lambda:Invoke", "function": function, "kind": "before", "code": code, "count": 1, "skip": skip}]),
+            &json!([{"action": "lambda:Invoke", "function": "copy-snapshot", "kind": "before", "code": code, "count": 1, "skip": skip}]),
         );
         let ended = respond(&world, &instance).await;
-        let at = format!("{function} {skip}: {} {}", ended.output, ended.cause);
-        assert_eq!((ended.status.as_str(), &ended.output["asPlanned"]), ("SUCCEEDED", &json!(as_planned)), "{at}");
-        assert_eq!(missing(&ended).contains("copies: "), !as_planned, "{at}");
+        let at = format!("visit {skip}: {} {}", ended.output, ended.cause);
+        assert_eq!((ended.status.as_str(), &ended.output["asPlanned"]), ("SUCCEEDED", &json!(false)), "{at}");
+        assert!(missing(&ended).contains("copies: "), "{at}");
         let snapshots = sealed(&world, &ended, &instance).await;
         assert_eq!(snapshots[0]["atSeal"]["state"], "completed", "{at}");
         world.told("closed").await;
     }
+}
+
+#[tokio::test]
+async fn a_wait_that_fails_is_a_pause() {
+    let world = world().await;
+    let instance = world.instance("single");
+    let slow = |seconds| json!({"events": "lost", "rules": [{"copy": true, "seconds": seconds}]});
+    world.ask("snapshots", &slow(3_600));
+    let execution = world.start(&findings::guardduty(world.account(), &instance, "UnauthorizedAccess:EC2/TorClient")).await;
+    until("it waits for the copy", || async { (visits(&world, "WaitForCopy") > 0).then_some(()) }).await;
+    // No event comes, so that the next invocation of this function is the next wait.
+    let waits = visits(&world, "WaitForCopy");
+    world.faults(
+        &json!([{"action": "lambda:Invoke", "function": "wait-for-snapshot", "kind": "before", "code": "Denied", "count": 1}]),
+    );
+    until("that wait failed, and it looked again", || async { (visits(&world, "CopySnapshot") > waits + 1).then_some(()) }).await;
+    world.ask("snapshots", &slow(0));
+    let ended = world.ended(&execution).await;
+    assert_eq!(ended.output["asPlanned"], true, "{} {}", ended.output, ended.cause);
+    let history = world.json(&format!("cases/{}/history.json", ended.case(&instance))).await.to_string();
+    assert!(history.contains("PauseForCopy"), "nothing was held, so that only a wait that failed leads there: {history}");
 }
 
 #[tokio::test]

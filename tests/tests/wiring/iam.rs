@@ -210,7 +210,8 @@ fn changes_to_what_others_own_are_bound_to_our_tags() {
 }
 
 #[test]
-fn snapshots_are_copied_under_one_key_and_shared_with_the_forensic_accounts_alone() {
+fn keys_of_disks_are_used_through_ebs_alone_and_copies_shared_with_the_forensic_accounts_alone() {
+    let mut seen = [0, 0];
     let ebs =
         ["kms:CreateGrant", "kms:DescribeKey", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKeyWithoutPlaintext"];
     for function in functions() {
@@ -218,6 +219,7 @@ fn snapshots_are_copied_under_one_key_and_shared_with_the_forensic_accounts_alon
             let actions = statement.actions();
             let of_ebs = actions.iter().any(|action| ebs.contains(&action.as_str()));
             let shares = actions.iter().any(|action| action == "ec2:ModifySnapshotAttribute");
+            seen = [seen[0] + usize::from(of_ebs), seen[1] + usize::from(shares)];
             assert!(!(of_ebs || shares) || function.id == "CopySnapshotFunction", "{}.{}", function.id, statement.sid);
             let said = statement.body.to_string();
             assert!(!of_ebs || said.contains("kms:ViaService"), "{}: through EBS alone", statement.sid);
@@ -231,6 +233,7 @@ fn snapshots_are_copied_under_one_key_and_shared_with_the_forensic_accounts_alon
             assert!(!shares || bound, "{}: our copies, and no other account: {said}", statement.sid);
         }
     }
+    assert_eq!(seen, [2, 1], "does this test still read the role of CopySnapshotFunction?");
 }
 
 #[test]
