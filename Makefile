@@ -15,6 +15,8 @@ DISPOSITION ?= quarantine
 SECONDS := 60
 FUZZ_TARGETS ?= finding policy plan record manifest collected wave case
 FUZZ := target/tools/bin/cargo-fuzz
+# What a build of everything takes, in GiB: a disk that is full shows itself as a linker that is killed.
+DISK := 8
 # Which build the benchmarks measure. A release build is not made here: it takes very long.
 PROFILE ?= debug
 export CARGO_TERM_PROGRESS_WHEN ?= never
@@ -30,7 +32,7 @@ test: lint unit cloud-test deploy-test journeys ## everything that must pass
 cloud: build $(VENV)/ready ## run the local cloud in the foreground, deployed, with targets; writes target/cloud/cloud.json
 	@exec env PYTHONPATH=tests $(VENV)/bin/python -m cloud --dir target/cloud --binaries target/debug --parameter 'Policy={"disposition":"$(DISPOSITION)"}'
 
-lint: lint-infra ## formatting, clippy, and the template, definition and dependency checks
+lint: room lint-infra ## formatting, clippy, and the template, definition and dependency checks
 	@echo "== formatting"
 	@$(CARGO) fmt --all --check
 	@echo "== clippy (the first run checks 1.2 million lines of SDK: some minutes)"
@@ -42,8 +44,14 @@ lint: lint-infra ## formatting, clippy, and the template, definition and depende
 lint-infra: $(LINT)/ready
 	@infra/lint.sh $(LINT)
 
-build: ## build every binary and test (the first build compiles the AWS SDK: about 5 minutes on 2 cores)
-	@if [ ! -d target/debug/deps ]; then echo "== first build: the AWS SDK for EC2 alone is 1.2 million lines; this takes some minutes"; fi
+.PHONY: room
+room:
+	@if [ ! -d target/debug/deps ]; then \
+	  free=$$(df -Pk . | awk 'NR == 2 { print int($$4 / 1024 / 1024) }'); \
+	  if [ "$$free" -lt $(DISK) ]; then echo "A build takes $(DISK) GiB of disk, and $$free are free here: make room first"; exit 1; fi; \
+	  echo "== first build: the AWS SDK for EC2 alone is 1.2 million lines; this takes some minutes"; fi
+
+build: room ## build every binary and test (the first build compiles the AWS SDK: about 5 minutes on 2 cores)
 	@$(CARGO) build --workspace --all-targets
 
 unit: build ## the tests that need no local cloud
