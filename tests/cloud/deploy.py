@@ -41,11 +41,11 @@ class Collector:
     arguments: str
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms."""
+class _Loader(yaml.CSafeLoader):
+    """YAML with CloudFormation's short forms; in C, since each account reads the template."""
 
 
-def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Any:
+def _short_form(loader: yaml.CSafeLoader, suffix: str, node: yaml.Node) -> Any:
     if isinstance(node, yaml.ScalarNode):
         value: Any = loader.construct_scalar(node)
     elif isinstance(node, yaml.SequenceNode):
