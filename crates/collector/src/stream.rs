@@ -2,6 +2,9 @@
 //!
 //! The reader fills one buffer while others are hashed and sent; there are as many as are sent at once and one more, and who
 //! finds none free waits. So memory is read no faster than it is taken, and nothing is ever put aside.
+//!
+//! The SHA-256 of the whole cannot be divided, so that its thread is the slowest of all and does nothing else; the reader,
+//! which mostly waits, makes the other digest of each part.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,9 +16,6 @@ use sha2::{Digest as _, Sha256};
 use crate::board::Board;
 use crate::ledger::{CRC, Digests};
 
-/// What is hashed at a time, so that the second digest finds it in the cache.
-const CHUNK: usize = 32 << 10;
-
 /// A part of the image on its way.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -23,6 +23,8 @@ pub struct Part {
     pub number: u32,
     /// Its bytes; whoever lets go of it last gives the buffer back.
     pub data: Arc<Vec<u8>>,
+    /// The CRC of its bytes.
+    crc: u64,
 }
 
 /// The buffers, and the parts on their way.
@@ -84,10 +86,10 @@ impl Pool {
         }))
     }
 
-    fn ship(&mut self, buffer: Vec<u8>) {
+    fn ship(&mut self, buffer: Vec<u8>, crc: u64) {
         self.shipped += 1;
         self.unhashed += 1;
-        let part = Part { number: self.shipped, data: Arc::new(buffer) };
+        let part = Part { number: self.shipped, data: Arc::new(buffer), crc };
         self.to_hash.push_back(part.clone());
         self.to_send.push_back(part);
     }
@@ -223,11 +225,12 @@ impl<'a> Splitter<'a> {
         let Current { mut buffer, filled } = current;
         buffer.truncate(filled);
         self.shipped += 1;
+        let crc = crc_fast::checksum(CRC, &buffer);
         self.board.change(|state| {
             if state.pool.shipped >= MOST_PARTS {
                 return Err(io::Error::other(format!("the image has more than {MOST_PARTS} parts")));
             }
-            state.pool.ship(buffer);
+            state.pool.ship(buffer, crc);
             Ok(())
         })
     }
@@ -240,16 +243,13 @@ fn stopped() -> io::Error {
 /// Hashes the parts in their order, until the run ends. What was filled before that is hashed all the same, so that there
 /// are digests of whatever was taken.
 pub fn hash(board: &Board) {
-    let (mut sha256, mut crc) = (Sha256::new(), crc_fast::Digest::new(CRC));
+    let mut sha256 = Sha256::new();
     while let Some(part) =
         board.wait(None, |state| state.pool.to_hash()).ok().or_else(|| board.change(|state| state.pool.to_hash()))
     {
-        for chunk in part.data.chunks(CHUNK) {
-            sha256.update(chunk);
-            crc.update(chunk);
-        }
+        sha256.update(part.data.as_slice());
         let bytes = u64::try_from(part.data.len()).unwrap_or_default();
-        let digests = Digests { bytes, crc: crc.finalize(), sha256: sha256.clone() };
+        let digests = Digests { bytes, crc: part.crc, sha256: sha256.clone() };
         board.change(|state| {
             state.ledger.hashed(part.number, digests);
             state.pool.unhashed -= 1;
