@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from .deploy import STACK, DeployError, client, read
 def check(endpoint: str, account: str, template: Path) -> None:
     """Raises with the names of all properties that the template has and the account has not."""
 
+    @functools.cache
     def service(name: str) -> Any:
         return client(endpoint, account, name)
 
