@@ -37,7 +37,7 @@ lint: room lint-infra ## formatting, clippy, and the template, definition and de
 	@$(CARGO) fmt --all --check
 	@echo "== clippy (the first run checks 1.2 million lines of SDK: some minutes)"
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then echo "== cargo deny"; cargo deny --offline check licenses bans sources; \
+	@if command -v cargo-deny >/dev/null; then echo "== cargo deny"; cargo deny --locked check licenses bans sources; \
 	  else echo "== cargo deny: skipped, since cargo-deny is not installed (cargo install cargo-deny)"; fi
 
 .PHONY: lint-infra
