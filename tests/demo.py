@@ -20,6 +20,8 @@ from pathlib import Path
 import boto3
 from botocore.config import Config
 
+from perf import waves
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "target" / "demo"
 BINARIES = ROOT / "target" / "debug"
@@ -167,23 +169,17 @@ def answer(cloud: Cloud) -> bool:
 
 def round_trips(cloud: Cloud, sent: float) -> None:
     """How long, and how many sequential AWS round trips, it took until the last interface was cut. What lock-down does later
-    is not counted."""
+    is not counted.
+
+    The local cloud is one process, which what is sent at once reaches one after the other: what is counted here is too much.
+    """
     every = cloud.ask(f"calls?account={cloud.about['accountId']}")
     isolated = [call["answeredAt"] for call in every if call.get("state") == "Isolate"]
     calls = [call for call in every if call.get("app") in ("triage", "isolate") and isolated and call["t"] < isolated[0]]
-    cuts = [call for call in calls if call["action"] == "ec2:ModifyNetworkInterfaceAttribute" and call.get("about") != "tracking"]
-    if not cuts:
-        return
-    last_cut = max(call["answeredAt"] for call in cuts)
-    until_cut = sorted((call["t"], call["answeredAt"]) for call in calls if call["answeredAt"] <= last_cut)
-    waves, end = 0, 0.0
-    for begun, answered in until_cut:
-        # A call that began after every earlier one of its wave was answered begins the next wave.
-        if begun >= end:
-            waves, end = waves + 1, answered
-        else:
-            end = min(end, answered)
-    say(f"finding to last interface cut: {last_cut - sent:.2f} s, {len(until_cut)} AWS calls in {waves} sequential round trips (first incident in this VPC: its groups were made)")
+    if found := waves.containment(calls, sent):
+        budget, _ = waves.BUDGETS["first"]
+        say(f"finding to last interface cut: {found.seconds:.2f} s, {found.calls} AWS calls in at most {found.round_trips} sequential round trips. "
+            f"Over a network they are {budget} at most, since this is the first incident in its VPC: its groups were made")
 
 
 def told(cloud: Cloud) -> None:

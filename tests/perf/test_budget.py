@@ -14,11 +14,10 @@ import pytest
 from . import latency, local
 from .local import Account
 from .paths import ROOT
+from .waves import BUDGETS
 
 # Long beside the time that the emulator takes for fifteen calls, so that what is sent at once is seen to be at once.
 DELAY_MS = 400
-# From the finding, and of the step that cuts, alone: in a VPC whose groups must be made first, and in one that has them.
-BUDGETS = {"first": (10, 6), "second": (7, 3)}
 
 
 @pytest.fixture(scope="module")
