@@ -15,6 +15,19 @@ async fn respond(world: &World, instance: &str) -> Ended {
     world.run(&findings::guardduty(world.account(), instance, "UnauthorizedAccess:EC2/TorClient")).await
 }
 
+/// How long copies take, in seconds; no event tells of their end.
+fn copied_after(world: &World, seconds: u32) {
+    world.ask("snapshots", &json!({"events": "lost", "rules": [{"copy": true, "seconds": seconds}]}));
+}
+
+/// An execution that waits for a copy, of which no event tells.
+async fn waiting(world: &World, instance: &str) -> String {
+    copied_after(world, 3_600);
+    let execution = world.start(&findings::guardduty(world.account(), instance, "UnauthorizedAccess:EC2/TorClient")).await;
+    until("it waits for the copy", || async { (visits(world, "WaitForCopy") > 0).then_some(()) }).await;
+    execution
+}
+
 /// The snapshots as they were sealed, in a case that verifies.
 async fn sealed(world: &World, ended: &Ended, instance: &str) -> Vec<Value> {
     let case = ended.case(instance);
@@ -62,11 +75,8 @@ async fn every_disk_is_copied_under_our_key_locked_and_shared() {
 async fn where_no_event_comes_the_copies_are_seen_all_the_same() {
     let world = world().await;
     let instance = world.instance("single");
-    let slow = |seconds| json!({"events": "lost", "rules": [{"copy": true, "seconds": seconds}]});
-    world.ask("snapshots", &slow(3_600));
-    let execution = world.start(&findings::guardduty(world.account(), &instance, "UnauthorizedAccess:EC2/TorClient")).await;
-    until("it waits for the copy", || async { (visits(&world, "WaitForCopy") > 0).then_some(()) }).await;
-    world.ask("snapshots", &slow(0));
+    let execution = waiting(&world, &instance).await;
+    copied_after(&world, 0);
     let ended = world.ended(&execution).await;
     assert_eq!(ended.output["asPlanned"], true, "{} {}", ended.output, ended.cause);
     assert_eq!(
@@ -139,17 +149,14 @@ async fn where_the_copying_fails_the_snapshots_are_sealed_and_told() {
 async fn a_wait_that_fails_is_a_pause() {
     let world = world().await;
     let instance = world.instance("single");
-    let slow = |seconds| json!({"events": "lost", "rules": [{"copy": true, "seconds": seconds}]});
-    world.ask("snapshots", &slow(3_600));
-    let execution = world.start(&findings::guardduty(world.account(), &instance, "UnauthorizedAccess:EC2/TorClient")).await;
-    until("it waits for the copy", || async { (visits(&world, "WaitForCopy") > 0).then_some(()) }).await;
+    let execution = waiting(&world, &instance).await;
     // No event comes, so that the next invocation of this function is the next wait.
     let waits = visits(&world, "WaitForCopy");
     world.faults(
         &json!([{"action": "lambda:Invoke", "function": "wait-for-snapshot", "kind": "before", "code": "Denied", "count": 1}]),
     );
     until("that wait failed, and it looked again", || async { (visits(&world, "CopySnapshot") > waits + 1).then_some(()) }).await;
-    world.ask("snapshots", &slow(0));
+    copied_after(&world, 0);
     let ended = world.ended(&execution).await;
     assert_eq!(ended.output["asPlanned"], true, "{} {}", ended.output, ended.cause);
     let history = world.json(&format!("cases/{}/history.json", ended.case(&instance))).await.to_string();
