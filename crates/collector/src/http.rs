@@ -3,9 +3,11 @@
 use std::io::{self, Read};
 
 use incident::text::bounded;
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, Error, SendBody};
 
 use crate::Options;
+use crate::names::Names;
 use crate::watch::Pulse;
 
 /// The most bytes of an answer to an upload that are read.
@@ -33,7 +35,7 @@ pub enum Fetched {
 /// as the document reaches it.
 pub fn agent(options: &Options) -> Agent {
     let connect = Some(options.times.connect);
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -41,8 +43,8 @@ pub fn agent(options: &Options) -> Agent {
         .user_agent("cordon-collector")
         .timeout_resolve(connect)
         .timeout_connect(connect)
-        .build()
-        .into()
+        .build();
+    Agent::with_parts(config, DefaultConnector::default(), <Names>::default())
 }
 
 /// Uploads `data`.

@@ -26,12 +26,12 @@ struct Entry {
     taken: bool,
 }
 
-/// The bytes of a part, its CRC, and the SHA-256 of the image up to its end.
+/// The bytes of a part, and the digests of the image up to its end.
 #[derive(Debug, Clone)]
 pub struct Digests {
     /// Its bytes.
     pub bytes: u64,
-    /// The CRC of its own bytes: those of parts can be put together, unlike a SHA-256.
+    /// The CRC of the image up to its end.
     pub crc: u64,
     /// The SHA-256 of the image up to its end.
     pub sha256: Sha256,
@@ -86,7 +86,7 @@ impl Ledger {
             let Some(digests) = entry.remove().digests else { return };
             self.counted.parts += 1;
             self.counted.bytes += digests.bytes;
-            self.counted.crc = crc_fast::checksum_combine(CRC, self.counted.crc, digests.crc, digests.bytes);
+            self.counted.crc = digests.crc;
             self.counted.sha256 = digests.sha256;
         }
     }
@@ -114,11 +114,12 @@ mod tests {
 
     /// The digests of each part of `data`, cut as `sizes` say.
     fn parts(data: &[u8], sizes: &[usize]) -> Vec<Digests> {
-        let (mut rest, mut sha256, mut out) = (data, Sha256::new(), Vec::new());
+        let (mut rest, mut crc, mut sha256, mut out) = (data, crc_fast::Digest::new(CRC), Sha256::new(), Vec::new());
         for size in sizes {
             let (part, after) = rest.split_at((*size).min(rest.len()));
+            crc.update(part);
             sha256.update(part);
-            out.push(Digests { bytes: part.len() as u64, crc: crc_fast::checksum(CRC, part), sha256: sha256.clone() });
+            out.push(Digests { bytes: part.len() as u64, crc: crc.finalize(), sha256: sha256.clone() });
             rest = after;
         }
         out

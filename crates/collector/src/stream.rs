@@ -4,7 +4,7 @@
 //! finds none free waits. So memory is read no faster than it is taken, and nothing is ever put aside.
 //!
 //! The SHA-256 of the whole cannot be divided, so that its thread is the slowest of all and does nothing else; the reader,
-//! which mostly waits, makes the other digest of each part.
+//! which mostly waits, makes the other digest.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,7 +23,7 @@ pub struct Part {
     pub number: u32,
     /// Its bytes; whoever lets go of it last gives the buffer back.
     pub data: Arc<Vec<u8>>,
-    /// The CRC of its bytes.
+    /// The CRC of the image up to its end.
     crc: u64,
 }
 
@@ -102,6 +102,8 @@ pub struct Splitter<'a> {
     current: Option<Current>,
     shipped: u32,
     written: u64,
+    /// Of what was shipped.
+    crc: crc_fast::Digest,
 }
 
 /// The buffer that is being filled: how much of it is.
@@ -122,7 +124,7 @@ pub struct Mark {
 impl<'a> Splitter<'a> {
     /// A splitter into the parts of the board's pool.
     pub fn new(board: &'a Board) -> Self {
-        Self { board, current: None, shipped: 0, written: 0 }
+        Self { board, current: None, shipped: 0, written: 0, crc: crc_fast::Digest::new(CRC) }
     }
 
     /// How many bytes were put.
@@ -225,7 +227,8 @@ impl<'a> Splitter<'a> {
         let Current { mut buffer, filled } = current;
         buffer.truncate(filled);
         self.shipped += 1;
-        let crc = crc_fast::checksum(CRC, &buffer);
+        self.crc.update(&buffer);
+        let crc = self.crc.finalize();
         self.board.change(|state| {
             if state.pool.shipped >= MOST_PARTS {
                 return Err(io::Error::other(format!("the image has more than {MOST_PARTS} parts")));

@@ -2,7 +2,7 @@
 //!
 //! It is not what is measured, so it takes as little of the machine as it can: the kernel throws the bodies away before they
 //! are copied out to us. What is left is the kernel's own part, the receiving side of TCP, which S3 would have on its own
-//! machines.
+//! machines. So it stands back behind whoever else wants a core: each packet would else interrupt what is measured.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::mem::MaybeUninit;
@@ -31,7 +31,10 @@ impl Sink {
             for stream in listener.incoming().flatten() {
                 let count = Arc::clone(&count);
                 // A client that hangs up ends its connection and nothing else.
-                thread::spawn(move || serve(&stream, pace, &count));
+                thread::spawn(move || {
+                    stand_back()?;
+                    serve(&stream, pace, &count)
+                });
             }
         });
         Ok(Self { address, taken })
@@ -46,6 +49,12 @@ impl Sink {
     pub(crate) fn taken(&self) -> u64 {
         self.taken.swap(0, Ordering::SeqCst)
     }
+}
+
+/// Lets everyone else have the cores first.
+fn stand_back() -> io::Result<()> {
+    // Of this thread alone, as Linux has it.
+    Ok(rustix::process::setpriority_process(None, 10)?)
 }
 
 fn serve(stream: &TcpStream, pace: Option<u64>, taken: &AtomicU64) -> io::Result<()> {
