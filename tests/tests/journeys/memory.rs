@@ -29,10 +29,18 @@ async fn without_memory(world: &World, instance: &str, status: &str, why: &str) 
     let ended = respond(world, instance).await;
     let manifest = locked_down(world, &ended, instance).await;
     assert_eq!(manifest["memory"]["status"], status, "{}", manifest["memory"]);
+    assert!(!why.is_empty(), "name the words that must be said: anything holds an empty text");
     let missing = manifest["missing"].to_string();
     assert!(missing.contains("\"memory\"") && missing.contains(why), "`{why}` must be said of memory: {missing}");
     assert_eq!(manifest["complete"], false);
     (ended, manifest)
+}
+
+/// On whose word the capture's statement trusts `what` of the image.
+fn word<'a>(statement: &'a Value, what: &str) -> &'a str {
+    let said = statement["trust"].as_array().into_iter().flatten();
+    let mut of = said.filter(|trust| trust["what"] == format!("memory/image.lime {what}"));
+    of.next().and_then(|trust| trust["word"].as_str()).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -61,6 +69,18 @@ async fn memory_is_captured_over_the_path_alone_and_then_nothing_is_open() {
     assert_eq!(item.map(|item| item["trust"].clone()), Some(json!("hostDependent")));
     assert_eq!(item.map(|item| item["crc64nvme"].clone()), Some(image["crc64nvme"].clone()));
     assert!(item.is_some_and(|item| item["lock"]["until"].is_string()), "the image must be locked: {item:?}");
+
+    let statement = world.json(&format!("cases/{case}/memory/capture.json")).await;
+    for (what, said) in [
+        ("size", "S3's own, equal to the target's word"),
+        ("parts", "S3's own, equal to the target's word"),
+        ("crc64nvme", "S3's own, equal to the target's word"),
+        ("sha256", "the target's word"),
+    ] {
+        assert_eq!(word(&statement, what), said, "{what}: {}", statement["trust"]);
+    }
+    let content = word(&statement, "content");
+    assert!(content.contains("an attacker with root there can have changed it"), "what is in it is the target's: `{content}`");
 
     // The only group with a way out is worn by nobody any more, and what it lets out is the path.
     let risks = manifest["risks"].to_string();
@@ -147,18 +167,30 @@ async fn a_target_without_a_profile_is_captured_all_the_same() {
 #[tokio::test]
 async fn what_the_agent_or_the_kernel_does_not_give_is_said_and_the_rest_goes_on() {
     let cases = [
-        (json!({"agent": "absent"}), "notCaptured", "agent"),
-        (json!({"agent": "lost"}), "notCaptured", "agent"),
-        (json!({"lockdown": true}), "notCaptured", "lock"),
-        (json!({"memoryMiB": 40, "killAfterParts": 1}), "partial", ""),
-        (json!({"memoryMiB": 40, "lostAfterParts": 1}), "partial", ""),
+        (json!({"agent": "absent"}), "notCaptured", Value::Null, "Systems Manager does not know the instance"),
+        (json!({"agent": "lost"}), "notCaptured", Value::Null, "the Systems Manager agent is silent (ConnectionLost)"),
+        (json!({"lockdown": true}), "notCaptured", Value::Null, "the kernel's lockdown is `confidentiality`"),
+        (
+            json!({"memoryMiB": 40, "killAfterParts": 1}),
+            "partial",
+            json!(1),
+            "the command ended as `Failed`; the collector gave no result",
+        ),
+        (
+            json!({"memoryMiB": 40, "lostAfterParts": 1}),
+            "partial",
+            json!(1),
+            "the Systems Manager agent is silent; the collector gave no result",
+        ),
     ];
-    for (behaviour, status, why) in cases {
+    for (behaviour, status, parts, why) in cases {
         let world = World::new().await;
         let instance = world.instance("web");
         world.guest(&instance, &behaviour);
-        let (ended, _) = without_memory(&world, &instance, status, why).await;
+        let (ended, manifest) = without_memory(&world, &instance, status, why).await;
         assert_eq!(ended.output["asPlanned"], false, "{behaviour}: {}", ended.output);
+        // What came before the end is kept, and nothing that came after.
+        assert_eq!(manifest["memory"]["image"]["parts"], parts, "{behaviour}: {}", manifest["memory"]);
     }
 }
 
@@ -170,7 +202,7 @@ async fn a_collector_that_is_not_ours_is_not_run() {
         let body = aws_sdk_s3::primitives::ByteStream::from_static(b"#!/bin/sh\necho pwned >memory-was-here\n");
         world.s3.put_object().bucket(world.bucket()).key(key).body(body).send().await.unwrap();
     }
-    without_memory(&world, &instance, "notCaptured", "").await;
+    without_memory(&world, &instance, "notCaptured", "the collector is not the one that this document was made for").await;
     let seen = world.guest(&instance, &json!({})).to_string();
     assert!(!seen.contains("memory-was-here") && seen.contains("was not run"), "{seen}");
 }
@@ -256,21 +288,38 @@ async fn a_lost_answer_makes_no_second_image_and_no_second_command() {
 
 #[tokio::test]
 async fn what_a_target_lies_about_is_never_sealed_as_complete() {
+    // Each lie, the comparisons that find it, and what is said of it.
     let lies = [
-        json!({"lies": {"result": {"bytes": 1}}}),
-        json!({"lies": {"result": {"parts": 9}}}),
-        json!({"lies": {"result": {"crc64nvme": "AAAAAAAAAAA="}}}),
-        json!({"lies": {"result": {"sha256": "00"}}}),
-        json!({"lies": {"part": 1}}),
+        (json!({"result": {"bytes": 1}}), &["bytes"][..], "bytes: the target says `1`"),
+        (json!({"result": {"parts": 9}}), &["parts"], "parts: the target says `9`"),
+        (json!({"result": {"crc64nvme": "AAAAAAAAAAA="}}), &["crc64nvme"], "crc64nvme: the target says `AAAAAAAAAAA=`"),
+        (json!({"result": {"crc64nvme": "rosUhgp5mIg="}}), &["crc64nvme"], "crc64nvme: the target says `rosUhgp5mIg=`"),
+        (json!({"result": {"sha256": "00"}}), &["sha256"], "sha256: the target says `00`"),
+        // S3 cannot confirm a digest that looks like one: whoever seals the case reads the image.
+        (json!({"result": {"sha256": "ab".repeat(32)}}), &[], "its SHA-256 is not the one that the collector gave"),
+        (json!({"part": 1}), &["crc64nvme"], "crc64nvme: the target says"),
     ];
-    for lie in lies {
+    for (lie, finds, said) in lies {
         let world = World::new().await;
         let instance = world.instance("web");
-        world.guest(&instance, &lie);
+        world.guest(&instance, &json!({"lies": lie}));
         let ended = respond(&world, &instance).await;
         let manifest = locked_down(&world, &ended, &instance).await;
         assert_eq!(manifest["complete"], false, "{lie}: {}", manifest["memory"]);
         assert_eq!(ended.output["asPlanned"], false, "{lie}: {}", ended.output);
+        let missing = manifest["missing"].to_string();
+        assert!(missing.contains(said), "{lie}: `{said}` must be said of what is missing: {missing}");
+        let statement = world.json(&format!("cases/{}/memory/capture.json", ended.case(&instance))).await;
+        let checks = statement["checks"].as_array().into_iter().flatten();
+        let failed: Vec<&str> =
+            checks.filter(|check| check["holds"] == false).filter_map(|check| check["what"].as_str()).collect();
+        assert_eq!(failed, finds, "{lie}: {}", statement["checks"]);
+        let status = if finds.is_empty() { "captured" } else { "partial" };
+        assert_eq!(manifest["memory"]["status"], status, "{lie}: {}", manifest["memory"]);
+        if finds.contains(&"crc64nvme") {
+            let said = word(&statement, "crc64nvme");
+            assert_eq!(said, "S3's own, which the target's word does not confirm", "{lie}: {}", statement["trust"]);
+        }
     }
 }
 
