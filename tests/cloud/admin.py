@@ -57,7 +57,7 @@ class Admin:
             case "accounts":
                 return self._make_account(str(FIRST_ACCOUNT if body.get("first") else next(_numbers)))
             case "faults":
-                return faults.set_for(account, body["faults"])
+                return faults.set_for(account, body["faults"]) if "faults" in body else faults.hits(account)
             case "buckets":
                 return throttling.enforce(account, body["enforced"], body.get("sizes"))
             case "calls":

@@ -1,21 +1,24 @@
-"""Faults by rule: an error before the effect, an error after it with the answer lost, or a delay."""
+"""Faults by rule: an error before the effect, an error after it with the answer lost, a delay, or a call that is held."""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections import Counter
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
 Response = tuple[int, dict[str, str], bytes]
+KINDS = ("before", "after", "delay", "hold")
 
 
 @dataclass
 class Fault:
     """One rule. It applies `count` times (for ever below zero) after it was skipped `skip` times; with `each`, that is
-    counted for each thing that is asked for by itself: each key, and each part of an upload."""
+    counted for each thing that is asked for by itself: each key, and each part of an upload. A call that is held goes on once
+    the account's rules are replaced."""
 
     action: str
     kind: str
@@ -29,6 +32,8 @@ class Fault:
     seconds: float = 0.0
     each: bool = False
     seen: Counter[str] = field(default_factory=Counter, init=False)
+    hits: int = field(default=0, init=False)
+    gone: Future[None] = field(default_factory=Future, init=False)
 
 
 _LOCK = threading.Lock()
@@ -39,10 +44,18 @@ def set_for(account: str, rules: list[dict[str, Any]]) -> None:
     """Replaces the rules of an account. An unknown field or kind is an error: a mistyped rule would do nothing."""
     parsed = [Fault(**rule) for rule in rules]
     for rule in parsed:
-        if rule.kind not in ("before", "after", "delay"):
-            raise ValueError(f"a fault's kind is before, after or delay, not {rule.kind!r}")
+        if rule.kind not in KINDS:
+            raise ValueError(f"a fault's kind is one of {KINDS}, not {rule.kind!r}")
     with _LOCK:
-        _RULES[account] = parsed
+        replaced, _RULES[account] = _RULES.get(account, []), parsed
+    for rule in replaced:
+        rule.gone.set_result(None)
+
+
+def hits(account: str) -> list[int]:
+    """How many calls each of the account's rules has hit so far, also those that it still holds."""
+    with _LOCK:
+        return [rule.hits for rule in _RULES.get(account, ())]
 
 
 def take(account: str, action: str, who: str, what: str = "") -> Fault | None:
@@ -57,6 +70,7 @@ def take(account: str, action: str, who: str, what: str = "") -> Fault | None:
                 continue
             rule.seen[counted] += 1
             if seen >= rule.skip:
+                rule.hits += 1
                 return rule
     return None
 

@@ -105,6 +105,9 @@ def _watched(service: str, handler: Any) -> Any:
         fault = faults.take(responses.get_account_id(), action, f"{principal} {function or ''}", f"{path} {_part(query)}")
         if fault and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
+        if fault and fault.kind == "hold":
+            # Shielded: a caller that gives up must not let the others go.
+            await asyncio.shield(asyncio.wrap_future(fault.gone))
         if fault and fault.kind == "before":
             answer = faults.answer(service, headers, fault)
         elif throttling.is_limited(service, action.split(":")[-1]) and _throttled(action, body, query):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -164,6 +165,22 @@ def test_a_fault_may_hit_each_thing_once(account: Account) -> None:
     for key in ("one", "two"):
         codes = [refused(lambda key=key: s3.get_object(Bucket=bucket, Key=f"work/{key}")) for _ in range(3)]
         assert codes == ["NoSuchKey", "SlowDown", "NoSuchKey"], key
+
+
+def test_a_call_is_held_until_the_faults_are_replaced(account: Account) -> None:
+    ec2 = account("ec2")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    account.ask("faults", {"faults": [{"action": "ec2:CreateSecurityGroup", "kind": "hold"}]})
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(ec2.create_security_group, GroupName="held", Description="x", VpcId=vpc)
+        try:
+            until(lambda: account.ask("faults") == [1])
+            assert account("ec2").create_security_group(GroupName="other", Description="x", VpcId=vpc)["GroupId"], "only one is held"
+            named = {"Name": "group-name", "Values": ["held"]}
+            assert not held.done() and ec2.describe_security_groups(Filters=[named])["SecurityGroups"] == [], "it must have no effect yet"
+        finally:
+            account.ask("faults", {"faults": []})
+        assert held.result(20)["GroupId"]
 
 
 def test_a_mistyped_fault_is_refused(account: Account) -> None:

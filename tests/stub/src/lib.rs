@@ -99,6 +99,12 @@ impl Stub {
         self.cloud.state().rules.entry(action.to_owned()).or_default().standing = Some(Reply::Fixed(answer));
     }
 
+    /// From now on an answer comes only once whoever else is under way has had a turn, so that what is joined interleaves
+    /// call by call. Without, each runs to its end before the next one begins.
+    pub fn take_turns(&self) {
+        self.cloud.state().turns = true;
+    }
+
     /// [`Stub::on_fn`] in the middle of a test.
     pub fn set_fn(&self, action: &str, answer: impl Fn(&Call) -> Answer + Send + Sync + 'static) {
         self.cloud.state().rules.entry(action.to_owned()).or_default().standing = Some(Reply::Computed(Arc::new(answer)));
@@ -249,6 +255,7 @@ struct State {
     rules: BTreeMap<String, Rule>,
     calls: Vec<Call>,
     answered: usize,
+    turns: bool,
     surprises: Vec<String>,
     buckets: Buckets,
 }
@@ -278,6 +285,11 @@ impl Cloud {
     /// A test that panicked while it held the lock has failed already; the others go on.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A function, so that nobody holds the lock while others have their turn.
+    fn turns(&self) -> bool {
+        self.state().turns
     }
 
     fn answer(&self, call: &Call) -> Result<HttpResponse, ConnectorError> {
@@ -332,6 +344,9 @@ impl HttpConnector for Cloud {
         HttpConnectorFuture::new(async move {
             let body = ByteStream::new(request.take_body()).collect().await;
             let body = body.map_err(|error| ConnectorError::io(error.into()))?;
+            if cloud.turns() {
+                tokio::task::yield_now().await;
+            }
             cloud.answer(&Call::new(&request, body.to_vec()))
         })
     }

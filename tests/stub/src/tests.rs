@@ -23,6 +23,17 @@ fn sent(aws: &Stub, request: HttpRequest) -> Result<HttpResponse, ConnectorError
     }
 }
 
+#[test]
+fn an_answer_lets_others_have_a_turn_where_that_is_asked_for() {
+    let aws = Stub::new();
+    aws.take_turns();
+    aws.put_object("key", "bytes");
+    let mut call = pin!(aws.cloud.call(request("GET", &format!("{EVIDENCE}/key"), &[], b"")));
+    let mut look = || call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+    assert!(!look() && aws.calls().is_empty(), "others come first");
+    assert!(look() && aws.calls().len() == 1);
+}
+
 fn send(aws: &Stub, method: &str, uri: &str, headers: &[(&'static str, &str)], body: &[u8]) -> (u16, String, HttpResponse) {
     let response = sent(aws, request(method, uri, headers, body)).unwrap();
     let text = String::from_utf8_lossy(response.body().bytes().unwrap()).into_owned();

@@ -1,6 +1,7 @@
 //! Memory: captured with nothing but URLs on the target, or said why not; and then nothing is open any more.
 
-use journeys::{Ended, World, findings};
+use aws_sdk_lambda::primitives::Blob;
+use journeys::{Ended, World, findings, world::until};
 use serde_json::{Value, json};
 
 async fn respond(world: &World, instance: &str) -> Ended {
@@ -275,15 +276,83 @@ async fn a_lost_answer_makes_no_second_image_and_no_second_command() {
     ]));
     let ended = respond(&world, &instance).await;
     assert_eq!(ended.output["memory"], "captured", "{} {}", ended.output, ended.cause);
-    let of = |action: &str| world.calls().iter().filter(|call| call["action"] == action && call["status"] == 200).count();
-    assert_eq!(of("ssm:SendCommand"), 1, "the command must be found again rather than sent twice");
-    let versions =
-        world.s3.list_object_versions().bucket(world.bucket()).prefix(format!("cases/{}/memory/", ended.case(&instance)));
-    let versions = versions.send().await.unwrap();
-    let images =
-        versions.versions().iter().filter(|version| version.key().is_some_and(|key| key.ends_with("image.lime"))).count();
-    assert_eq!(images, 1, "one case, one image");
+    assert_eq!(taken(&world, "ssm:SendCommand"), 1, "the command must be found again rather than sent twice");
+    assert_eq!(images(&world, &ended.case(&instance)).await, 1, "one case, one image");
     world.verified(&ended.case(&instance)).await;
+}
+
+/// How many calls of an action had an effect.
+fn taken(world: &World, action: &str) -> usize {
+    let calls = world.calls();
+    calls.iter().filter(|call| call["action"] == action && matches!(call["status"].as_u64(), Some(200 | 204))).count()
+}
+
+/// How many versions of its image a case has.
+async fn images(world: &World, case: &str) -> usize {
+    let versions = world.s3.list_object_versions().bucket(world.bucket()).prefix(format!("cases/{case}/memory/image.lime"));
+    versions.send().await.unwrap().versions().len()
+}
+
+/// How often the records of a case say that an action was done.
+async fn done(world: &World, case: &str, action: &str) -> usize {
+    let records = world.case_file(case).await;
+    let outcomes = records.iter().filter(|(name, _)| name.ends_with("-outcome.json"));
+    let outcomes: Vec<Value> = outcomes.filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok()).collect();
+    let changes = outcomes.iter().filter_map(|record| record["changes"].as_array()).flatten();
+    changes.filter(|change| change["action"] == action && change["result"]["status"] == "done").count()
+}
+
+/// A look beside the one that a state machine is at, as its retry makes it where it gave the first one up: what it says.
+async fn look_beside(world: &World, case: &str) -> Value {
+    let records = world.case_file(case).await;
+    let mut intents = records
+        .iter()
+        .filter(|(name, _)| name.ends_with("-intent.json"))
+        .filter_map(|(_, bytes)| serde_json::from_slice(bytes).ok());
+    let mut first: Value = intents.find(|record: &Value| record["visit"]["state"] == "MemoryCapture").unwrap();
+    let mut visit = first["visit"].take();
+    visit["retry"] = json!(1);
+    let plan = world.json(&format!("cases/{case}/plan.json")).await;
+    let payload = json!({"visit": visit, "plan": plan, "previous": null});
+    let invoke = aws_sdk_lambda::Client::new(world.config()).invoke().function_name("cordon-memory-capture");
+    let answer = invoke.payload(Blob::new(payload.to_string())).send().await.unwrap();
+    let said = String::from_utf8_lossy(answer.payload().unwrap().as_ref()).into_owned();
+    assert_eq!(answer.function_error(), None, "the look beside the first must not fail: {said}");
+    serde_json::from_str(&said).unwrap()
+}
+
+#[tokio::test]
+async fn two_captures_at_once_are_one() {
+    // The first is held at one of its uploads, after its intent, and the second overtakes it; or it is held at its command, and
+    // the second leaves that to it. To begin an upload is s3:PutObject for IAM, whose names these are.
+    for (held, skip, overtaken) in [("s3:PutObject", 1, true), ("ssm:SendCommand", 0, false)] {
+        let world = World::new().await;
+        let instance = world.instance("web");
+        world.faults(&json!([{"action": held, "function": "memory-capture", "kind": "hold", "skip": skip}]));
+        let execution = world.start(&findings::guardduty(world.account(), &instance, "UnauthorizedAccess:EC2/TorClient")).await;
+        let hits = || async { (world.ask("faults", &json!({})) == json!([1])).then_some(()) };
+        until(&format!("{held} is held"), hits).await;
+        let case = incident::CaseId::new(&instance.parse().unwrap(), &execution.parse().unwrap()).to_string();
+        let second = look_beside(&world, &case).await;
+        assert_eq!(second["status"], "running", "{held}: {second}");
+        assert_eq!(second["progress"]["commandId"].is_string(), overtaken, "{held}: {second}");
+        world.faults(&json!([]));
+
+        let ended = world.ended(&execution).await;
+        assert_eq!(ended.output["asPlanned"], true, "{held}: {}", ended.output);
+        let manifest = locked_down(&world, &ended, &instance).await;
+        assert_eq!(manifest["complete"], true, "{held}: {}", manifest["missing"]);
+        assert_eq!(manifest["memory"]["status"], "captured", "{held}: {}", manifest["memory"]);
+        assert_eq!(taken(&world, "ssm:SendCommand"), 1, "{held}: one collector may run");
+        assert_eq!(images(&world, &case).await, 1, "{held}: one case, one image");
+        // Whoever comes second with its uploads, of the image and of five files, drops them and says so.
+        let begun = if overtaken { (2, 1) } else { (1, 0) };
+        let said = (done(&world, &case, "s3:CreateMultipartUpload").await, done(&world, &case, "s3:AbortMultipartUpload").await);
+        assert_eq!(said, begun, "{held}: how often the records say that uploads were begun and dropped");
+        assert_eq!(taken(&world, "s3:AbortMultipartUpload"), begun.1 * 6, "{held}: uploads that were dropped");
+        let open = world.s3.list_multipart_uploads().bucket(world.bucket()).send().await.unwrap();
+        assert!(open.uploads().is_empty(), "{held}: nothing may be left open: {:?}", open.uploads());
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use stub::Answer;
 
 const SEND: &str = "ssm:SendCommand";
 const CREATE: &str = "s3:CreateMultipartUpload";
+const ABORT: &str = "s3:AbortMultipartUpload";
 
 #[tokio::test]
 async fn uploads_a_wave_and_one_pinned_command_are_what_a_capture_begins_with() {
@@ -76,10 +77,13 @@ async fn what_is_begun_is_not_begun_again() {
 #[tokio::test]
 async fn two_captures_at_once_are_one() {
     let world = World::new();
+    world.aws.take_turns();
     let (one, two) = futures_util::future::join(world.look(0, 0, None), world.look(0, 1, None)).await;
     let (one, two) = (one.unwrap(), two.unwrap());
     assert_eq!(world.account().commands.len(), 1, "one collector runs");
-    assert_eq!(world.aws.open_uploads().len(), 6, "the uploads of the second are dropped");
+    assert_eq!(world.aws.count(CREATE), 12, "both must have begun uploads, or they were not at once");
+    assert_eq!(world.aws.count(ABORT), 6, "the second drops its own");
+    assert_eq!(world.aws.open_uploads().len(), 6, "those of the first stay");
     let known = world.account().commands[0]["CommandId"].as_str().unwrap().to_owned();
     for capture in [one, two] {
         let next = world.look(5, 0, Some(&capture)).await.unwrap();
