@@ -77,6 +77,8 @@ class Admin:
                 return _guest(account, body)
             case "sessions":
                 return sessions.shorten(account, body["of"], body["seconds"], body.get("count", 1))
+            case "issued":
+                return sessions.issued(account)
             case "console":
                 return console.prints(account, body["instance"], body["prints"])
             case "guardduty":

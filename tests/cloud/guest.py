@@ -63,7 +63,7 @@ class Guest:
             # Killed between the check and the start.
             if self._killed.is_set():
                 self._end()
-        self.environment = _environment_of(self._process.pid)
+        self.environment = _environment_of(self._process)
         try:
             self.code = self._process.wait(seconds)
             return True
@@ -121,13 +121,18 @@ def _own_mounts() -> bool:
     return subprocess.run([*_APART, "sh", "-c", _PRIVATE, "/dev/null"], env=ENVIRONMENT, check=False, capture_output=True).returncode == 0
 
 
-def _environment_of(pid: int) -> dict[str, str]:
+def _environment_of(process: subprocess.Popen[bytes]) -> dict[str, str]:
     """What the process really has; nothing where it has ended already."""
-    try:
-        pairs = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace").split("\0")
-    except OSError:
-        return {}
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    while process.poll() is None:
+        try:
+            content = Path(f"/proc/{process.pid}/environ").read_bytes()
+        except OSError:
+            break
+        # It reads as empty for the moment in which one program becomes the next.
+        if content:
+            pairs = content.decode("utf-8", "replace").split("\0")
+            return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+    return {}
 
 
 def _folders_of(group: int) -> set[str]:

@@ -173,7 +173,7 @@ def _logged(dispatch: Any) -> Any:
         calls.record(began, service=service, action=action, principal=_principal(headers, query), app=_function(headers), status=answer[0],
                      error=_error(answer), fault=call.get("fault"), reached=bool(call), account=responses.get_account_id(), key=path if service == "s3" else None,
                      about="tracking" if b"ConnectionTrackingSpecification" in body else None, accessKey=router.extract_access_key_id(headers, query),
-                     agent=headers.get("user-agent", "")[:200], **trail.about(service, action, headers, body, answer))
+                     agent=headers.get("user-agent", "")[:200], request=body.decode("utf-8", "replace") if service == "ssm" else None, **trail.about(service, action, headers, body, answer))
         return answer
 
     return logged

@@ -1,4 +1,4 @@
-"""Role sessions: how long AWS lets them last, and those that instance metadata hands out."""
+"""Role sessions: how long AWS lets them last, those that instance metadata hands out, and every secret that was handed out."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ METADATA_SECONDS = 6 * 3600
 
 _lock = threading.Lock()
 _shortened: dict[str, dict[str, Any]] = {}
+# By account and access key. The emulator forgets a session that has ended, and a secret may be found long after.
+_issued: dict[str, dict[str, dict[str, Any]]] = {}
 
 
 def shorten(account: str, of: str, seconds: int, count: int = 1) -> dict[str, Any]:
@@ -50,7 +52,31 @@ def _short(policy: str) -> int | None:
 def install() -> None:
     for name in ("_sessions", "_role_id", "_gen_session_access_key", "_gen_secret", "_gen_session_token", "register_session", "_caller_identity"):
         require(sts, name)
+    require(iam, "_access_keys")
+    replace(sts, "register_session", _kept)
     replace(sts, "handle_request", _bounded)
+
+
+def issued(account: str) -> list[dict[str, Any]]:
+    """Every secret that was handed out in an account: of users and of sessions, with the `policy` that narrows a session. With
+    them a test looks for the secrets themselves where none may be."""
+    responses.set_request_account_id(account)
+    users = [{"of": key["UserName"], "secretAccessKey": key["SecretAccessKey"], "sessionToken": None, "policy": None} for key in iam._access_keys.values()]
+    with _lock:
+        return [*users, *_issued.get(account, {}).values()]
+
+
+def _kept(original: Any) -> Any:
+    """Also functions get their credentials this way."""
+
+    def register(key: str, session: dict[str, Any]) -> None:
+        original(key, session)
+        account, policy = session.get("AccountId") or session["Arn"].split(":")[4], (session.get("SessionPolicies") or {}).get("Policy")
+        about = {"of": session["Arn"], "secretAccessKey": session["SecretAccessKey"], "sessionToken": session["SessionToken"], "policy": json.loads(policy) if policy else None}
+        with _lock:
+            _issued.setdefault(account, {})[key] = about
+
+    return register
 
 
 def _bounded(original: Any) -> Any:

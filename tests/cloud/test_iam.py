@@ -215,6 +215,20 @@ def deny(account: Account, target: str, mode: str) -> dict[str, Any]:
     return dict(said)
 
 
+def test_every_secret_that_is_handed_out_is_known_by_its_value(account: Account) -> None:
+    policy = document({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/key"})
+    session = account("sts").assume_role(RoleArn=role(account, "narrowed"), RoleSessionName="narrowed", Policy=policy)["Credentials"]
+    user, taken = account.ask("person", {"user": "ann"}), account.ask("credentials", {"instance": account.about["instances"]["web"]})
+    known = {secret["secretAccessKey"]: secret for secret in account.ask("issued")}
+    of_session = known[session["SecretAccessKey"]]
+    assert of_session["sessionToken"] == session["SessionToken"] and of_session["policy"] == json.loads(policy)
+    assert known[taken["secretAccessKey"]]["sessionToken"] == taken["sessionToken"] and known[user["secretAccessKey"]]["sessionToken"] is None
+
+    account("ssm").put_parameter(Name="/leaked", Value=session["SecretAccessKey"], Type="String")
+    asked = [call["request"] for call in account.calls() if call["action"] == "ssm:PutParameter"]
+    assert session["SecretAccessKey"] in asked[-1], "what is asked of Systems Manager is kept, so that a leak is found"
+
+
 def test_the_targets_sessions_are_denied_in_two_phases_and_its_siblings_go_on(account: Account) -> None:
     iam = account("iam")
     iam.put_role_policy(RoleName="web", PolicyName="agent", PolicyDocument=document(AGENT))

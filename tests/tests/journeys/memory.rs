@@ -107,30 +107,98 @@ async fn a_target_that_hands_its_credentials_on_can_do_nothing_with_them_and_its
     );
 }
 
+/// The first secret in `text` that has no business there, of those that the cloud has `issued`: a secret key anywhere, and a
+/// session token but in a URL for the one object that its session may reach.
+fn leak(text: &str, issued: &[Value]) -> Option<String> {
+    issued.iter().find_map(|secret| {
+        let (of, value) = (&secret["of"], |field: &str| secret[field].as_str().filter(|value| !value.is_empty()));
+        if value("secretAccessKey").is_some_and(|key| text.contains(key)) {
+            return Some(format!("the secret key of {of}"));
+        }
+        let token = value("sessionToken")?;
+        let object = secret["policy"]["Statement"][0]["Resource"].as_str().and_then(|arn| arn.strip_prefix("arn:aws:s3:::"));
+        let mut before: Vec<&str> = text.split(token).collect();
+        before.pop();
+        let strays = before.iter().any(|before| {
+            let url = before.rsplit_once("http://").map_or("", |(_, url)| url);
+            let path = url.split_once('?').and_then(|(place, _)| place.split_once('/')).map(|(_, path)| path);
+            let cut = url.contains(|c: char| c.is_whitespace() || "\"'\\".contains(c));
+            cut || !url.ends_with("X-Amz-Security-Token=") || path != object
+        });
+        strays.then(|| format!("a session token of {of}, outside of a URL for {object:?}"))
+    })
+}
+
+#[test]
+fn a_secret_is_found_wherever_it_has_no_business() {
+    let policy = json!({"Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::evidence/cases/x/memory/image.lime"}]});
+    let issued = [
+        json!({"of": "a user", "secretAccessKey": "SECRET-1", "sessionToken": null, "policy": null}),
+        json!({"of": "a function", "secretAccessKey": "SECRET-2", "sessionToken": "TOKEN-2", "policy": null}),
+        json!({"of": "an upload", "secretAccessKey": "SECRET-3", "sessionToken": "TOKEN-3", "policy": policy}),
+    ];
+    let url = |key: &str, token: &str| {
+        format!("{{\"parts\": [\"http://127.0.0.1:1/evidence/{key}?partNumber=1&X-Amz-Security-Token={token}\"]}}")
+    };
+    let image = "cases/x/memory/image.lime";
+    for clean in [String::new(), "SECRET and TOKEN".to_owned(), url(image, "TOKEN-3"), url("cases/x/plan.json", "TOKEN")] {
+        assert_eq!(leak(&clean, &issued), None, "{clean}");
+    }
+    for planted in [
+        "environment: AWS_KEY=SECRET-1".to_owned(),
+        format!("{} SECRET-3", url(image, "TOKEN-3")),
+        "TOKEN-3".to_owned(),
+        format!("{} and TOKEN-3", url(image, "TOKEN-3")),
+        format!("http://127.0.0.1:1/evidence/{image} X-Amz-Security-Token=TOKEN-3"),
+        url("cases/x/plan.json", "TOKEN-3"),
+        url(image, "TOKEN-2"),
+    ] {
+        assert!(leak(&planted, &issued).is_some(), "not found in {planted}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_that_reaches_the_target_or_systems_manager_is_a_credential() {
     let world = World::new().await;
     let instance = world.instance("web");
     let ended = respond(&world, &instance).await;
-    assert_eq!(ended.output["memory"], "captured", "{}", ended.output);
-    let seen = world.guest(&instance, &json!({})).to_string();
+    assert_eq!(ended.output["memory"], "captured", "{} {}", ended.output, ended.cause);
+    let case = ended.case(&instance);
+    let seen = world.guest(&instance, &json!({}));
+    let calls = world.calls();
     let commands = world.ssm.list_commands().instance_id(&instance).send().await;
     // The SDK keeps parameters out of what it prints.
     let sent = commands.map(|answer| answer.commands.unwrap_or_default()).unwrap_or_default();
-    let commands: String = sent.iter().map(|command| format!("{command:?} {:?}", command.parameters())).collect();
-    let calls = world.calls().iter().map(Value::to_string).collect::<String>();
-    assert!(seen.contains("memory") && commands.contains("PlanUrl"), "is the guest still looked at?\n{seen}\n{commands}");
-    for (place, text) in [("the guest", &seen), ("Systems Manager", &commands), ("the call log", &calls)] {
-        for secret in ["SecretAccessKey", "AWS_SECRET", "aws_secret_access_key", "AWS_SESSION_TOKEN"] {
-            assert!(!text.contains(secret), "{secret} was found in {place}");
-        }
-        // A session token is part of a presigned URL, of one object, and of nothing else.
-        for word in text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\')) {
-            let url = word.starts_with("http://") && word.contains("X-Amz-Signature=");
-            assert!(
-                url || !word.contains("X-Amz-Security-Token"),
-                "a session token outside of a presigned URL in {place}: {word}"
-            );
+    let parameters: String = sent.iter().map(|command| format!("{command:?} {:?}", command.parameters())).collect();
+    let mut places: Vec<(String, String)> = vec![("Systems Manager's commands".to_owned(), parameters)];
+    // What the guest has of its command: the script, the environment, the files and the outputs.
+    let has = seen.as_object().into_iter().flatten();
+    places.extend(has.map(|(name, value)| (format!("the guest's {name}"), value.to_string())));
+    places.extend(calls.iter().map(|call| (format!("the call log's {}", call["action"]), call.to_string())));
+    let requests = calls.iter().filter_map(|call| Some((call["action"].as_str()?, call["request"].as_str()?)));
+    places.extend(requests.map(|(action, request)| (format!("the request of {action}"), request.to_owned())));
+    // What the collector fetches, and what it says.
+    for key in world.keys(&format!("work/{case}/memory/")).await.into_iter().chain([format!("cases/{case}/memory/result.json")]) {
+        let bytes = world.object(&key).await.unwrap_or_default();
+        places.push((key, String::from_utf8_lossy(&bytes).into_owned()));
+    }
+
+    for looked_at in ["the guest's environment", "the guest's files", "the guest's output", "the request of ssm:SendCommand"] {
+        let found = places.iter().find(|(place, _)| place == looked_at);
+        assert!(found.is_some_and(|(_, text)| text.len() > 2), "{looked_at} must still be looked at: {found:?}");
+    }
+    let issued = world.ask("issued", &json!({})).as_array().cloned().unwrap_or_default();
+    let uploads: Vec<&Value> = issued.iter().filter(|secret| secret["policy"].is_object()).collect();
+    assert!(uploads.len() >= 9 && issued.len() > uploads.len(), "sessions of uploads and of functions must be known: {issued:?}");
+    let request = places.iter().find(|(place, _)| place == "the request of ssm:SendCommand");
+    let signs = |secret: &Value| {
+        request.is_some_and(|(_, text)| secret["sessionToken"].as_str().is_some_and(|token| text.contains(token)))
+    };
+    assert!(issued.iter().any(signs), "the plan's URL must be among what is looked at: {request:?}");
+    for (place, text) in &places {
+        assert_eq!(leak(text, &issued), None, "{place} has what it must not have");
+        for name in ["SecretAccessKey", "AWS_SECRET", "aws_secret_access_key", "AWS_SESSION_TOKEN"] {
+            assert!(!text.contains(name), "{name} was found in {place}");
         }
     }
 }
