@@ -14,13 +14,15 @@ from typing import Any
 
 from moto.ec2 import ec2_backends
 
-from . import network
+from . import iam, network, sessions
 from .deploy import REGION
 from .guest import Guest
 from .joint import MOTO_LOCK
 
 KINDS = ("online", "slow", "lost", "absent", "external")
 LIES = {"result", "part"}
+# What the agent's role must allow, or Systems Manager does not hear of it: what it takes to be known, and to take a command [facts 29, 31].
+NEEDS = ("ssm:UpdateInstanceInformation", "ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel")
 # How long a command is on its way, and how often an agent that cannot reach its service tries again, in seconds.
 ON_ITS_WAY = 0.05
 AGAIN = 0.1
@@ -37,6 +39,7 @@ class Behaviour:
     handed out at `/_cordon/agent/next`. After `lostAfterParts` parts of the image the agent is lost and the guest stopped; after
     `killAfterParts` the guest is killed. `junkBytes` are printed before anything else. `lies` are told about the capture:
     `result` replaces fields of the collector's result, `part` spoils that part of the image. `timeScale` shortens time-outs.
+    With `dhmc` the agent needs no role of the instance: Default Host Management Configuration gives it one that nobody denies [facts 32].
     """
 
     agent: str = "online"
@@ -48,6 +51,7 @@ class Behaviour:
     junkBytes: int = 0
     lies: dict[str, Any] = field(default_factory=dict)
     timeScale: float = 1.0
+    dhmc: bool = False
 
 
 class Order:
@@ -114,10 +118,20 @@ class Agent:
             self.behaviour, self._lost, self._accepted = behaviour, False, set()
 
     def ping(self) -> str | None:
-        """`Online` or `ConnectionLost`; nothing where there is no agent, or no running instance."""
+        """`Online` or `ConnectionLost`; nothing where there is no agent, no running instance, or no role for the agent.
+
+        On AWS an agent goes on for some hours with what metadata gave it before it was switched off; here it is lost at once."""
         if self.behaviour.agent == "absent" or not _runs(self.account, self.instance):
             return None
-        lost = self._lost or self.behaviour.agent == "lost"
+        lost = self._lost or self.behaviour.agent == "lost" or not sessions.metadata_answers(self.account, self.instance)
+        if not lost and not self.behaviour.dhmc:
+            try:
+                key = sessions.of_agent(self.account, self.instance)
+            except LookupError:
+                # Without a role it could never register.
+                return None
+            itself = f"arn:aws:ec2:{REGION}:{self.account}:instance/{self.instance}"
+            lost = not all(iam.session_may(key, self.account, action, itself if action.startswith("ssm:") else "*") for action in NEEDS)
         return "ConnectionLost" if lost or not network.reaches_systems_manager(self.account, self.instance) else "Online"
 
     def take(self, order: Order) -> None:

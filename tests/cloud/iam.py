@@ -23,7 +23,7 @@ from moto.ec2 import ec2_backends
 
 from .attributes import ATTRIBUTES
 from .deploy import REGION
-from .patching import replace
+from .patching import replace, require
 
 _params: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("params", default=None)
 # Asks the policies of whoever makes this call about something else; nobody where no policy is checked.
@@ -32,6 +32,8 @@ _CREATED = {"CreateSecurityGroup": "security-group", "CreateSnapshots": "snapsho
 
 
 def install() -> None:
+    for name in ("resolve_principal", "EvalContext", "evaluate", "AuthError"):
+        require(evaluator, name)
     replace(evaluator, "enforce", _strict)
     replace(evaluator, "_conditions_met", _with_variables)
     replace(evaluator, "_fnmatch_compile", _with_plain_stars)
@@ -52,6 +54,16 @@ def may(action: str, service: str, arn: str, context: dict[str, str]) -> bool:
     """Whether whoever makes this call may do this, too: services use keys on behalf of their callers."""
     ask = _ask.get()
     return ask is None or ask(action, service, resource_arn=arn, service_context=context) is None
+
+
+def session_may(key: str, account: str, action: str, arn: str) -> bool:
+    """Whether a session may do something, by the policies as they are now, without a call that asks for it."""
+    who = evaluator.resolve_principal(key, account)
+    if isinstance(who, evaluator.AuthError):
+        return False
+    asked = evaluator.EvalContext(principal_arn=who.arn, principal_type=who.type, principal_account=who.account, action=action, resource_arn=arn, region=REGION,
+                                  principal_keys=who.keys)
+    return bool(evaluator.evaluate(asked, who.policies or [], *who.limits).decision == "Allow")
 
 
 def _strict(enforce: Any) -> Any:

@@ -28,6 +28,7 @@ _lock = threading.Lock()
 _shortened: dict[str, dict[str, Any]] = {}
 # By account and access key. The emulator forgets a session that has ended, and a secret may be found long after.
 _issued: dict[str, dict[str, dict[str, Any]]] = {}
+_of_agents: dict[tuple[str, str, str], str] = {}
 
 
 def shorten(account: str, of: str, seconds: int, count: int = 1) -> dict[str, Any]:
@@ -107,12 +108,41 @@ def _too_long(given: dict[str, Any], headers: dict[str, str], query: dict[str, A
     return None
 
 
-def of_instance(account: str, instance: str) -> dict[str, str]:
-    """What the instance's metadata hands out for its role: the session is named after the instance."""
+def metadata_answers(account: str, instance: str) -> bool:
     with MOTO_LOCK:
         found = ec2_backends[account][REGION].get_instance(instance)
-        if found.state != "running" or found.metadata_options.http_endpoint == "disabled":
-            raise LookupError(f"the metadata of {instance} does not answer")
+        return bool(found.state == "running" and found.metadata_options.http_endpoint != "disabled")
+
+
+def of_agent(account: str, instance: str) -> str:
+    """The access key of the session that the instance's agent uses: it asks metadata once for each role."""
+    role = _role_of(account, instance)
+    with _lock:
+        key = _of_agents.get((account, instance, role["Arn"]))
+    if key is None:
+        key = of_instance(account, instance)["accessKeyId"]
+        with _lock:
+            _of_agents[account, instance, role["Arn"]] = key
+    return key
+
+
+def of_instance(account: str, instance: str) -> dict[str, str]:
+    """What the instance's metadata hands out for its role: the session is named after the instance."""
+    role = _role_of(account, instance)
+    key, secret, token = sts._gen_session_access_key(), sts._gen_secret(), sts._gen_session_token()
+    sts.register_session(key, {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{role['RoleName']}/{instance}", "UserId": f"{role['RoleId']}:{instance}", "SecretAccessKey": secret,
+        "SessionToken": token, "Expiration": time.time() + METADATA_SECONDS, "AccountId": account, "PrincipalType": "AssumedRole", "SourceAccessKeyId": "",
+        "SourcePrincipalArn": "", "SessionTags": [], "SessionPolicies": None,
+    })
+    return {"accessKeyId": key, "secretAccessKey": secret, "sessionToken": token}
+
+
+def _role_of(account: str, instance: str) -> dict[str, Any]:
+    """The role that the instance's metadata has credentials for."""
+    if not metadata_answers(account, instance):
+        raise LookupError(f"the metadata of {instance} does not answer")
+    with MOTO_LOCK:
         associated = [a for a in ec2_backends[account][REGION].iam_instance_profile_associations.values() if a.instance.id == instance]
         profile = associated[0].iam_instance_profile.name if associated else None
     responses.set_request_account_id(account)
@@ -123,13 +153,7 @@ def of_instance(account: str, instance: str) -> dict[str, str]:
     role = iam._roles[names[0]]
     if not _trusts_ec2(role):
         raise LookupError(f"the role {role['RoleName']} does not trust ec2.amazonaws.com")
-    key, secret, token = sts._gen_session_access_key(), sts._gen_secret(), sts._gen_session_token()
-    sts.register_session(key, {
-        "Arn": f"arn:aws:sts::{account}:assumed-role/{role['RoleName']}/{instance}", "UserId": f"{role['RoleId']}:{instance}", "SecretAccessKey": secret,
-        "SessionToken": token, "Expiration": time.time() + METADATA_SECONDS, "AccountId": account, "PrincipalType": "AssumedRole", "SourceAccessKeyId": "",
-        "SourcePrincipalArn": "", "SessionTags": [], "SessionPolicies": None,
-    })
-    return {"accessKeyId": key, "secretAccessKey": secret, "sessionToken": token}
+    return dict(role)
 
 
 def _trusts_ec2(role: dict[str, Any]) -> bool:

@@ -50,7 +50,9 @@ def many(endpoint: str, account: str, count: int, tags: dict[str, str] | None = 
 def _role(iam: Any) -> None:
     """What the application may do; and what an intruder may do who takes its credentials."""
     trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}
-    allowed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:ListAllMyBuckets", "s3:GetObject", "ssm:UpdateInstanceInformation"], "Resource": "*"}]}
+    # Of AmazonSSMManagedInstanceCore, what an agent needs for a command.
+    agent = ["ssm:UpdateInstanceInformation", *(f"ssmmessages:{name}" for name in ("CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel"))]
+    allowed = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ["s3:ListAllMyBuckets", "s3:GetObject", *agent], "Resource": "*"}]}
     iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument=json.dumps(trust))
     iam.put_role_policy(RoleName=PROFILE, PolicyName="application", PolicyDocument=json.dumps(allowed))
     iam.create_instance_profile(InstanceProfileName=PROFILE)

@@ -238,18 +238,23 @@ def test_the_targets_sessions_are_denied_in_two_phases_and_its_siblings_go_on(ac
     sibling = from_metadata(account, "sibling")
     everyone = [*stolen, sibling]
     assert all(session.reads_buckets() and session.reaches_systems_manager() for session in everyone)
+    pings = lambda: {item["InstanceId"]: item["PingStatus"] for item in account("ssm").describe_instance_information()["InstanceInformationList"]}
+    twin = account.about["instances"]["sibling"]
+    assert pings() == {instance: "Online", twin: "Online"}, "the targets with a role, and no other"
 
     first = deny(account, "web", "first")
     assert (first["status"], first["scope"], first["role"]) == ("denied", "allButSystemsManager", named), first
     stolen.append(from_metadata(account, "web"))
     for session in stolen:
         assert not session.reads_buckets() and session.reaches_systems_manager(), "all but the agent is denied, also to credentials that were taken before"
+    assert pings() == {instance: "Online", twin: "Online"}, "so that the agent can still take the capture's command"
 
     full = deny(account, "web", "all")
     assert (full["status"], full["scope"]) == ("denied", "all"), full
     for session in [*stolen, from_metadata(account, "web")]:
         assert not session.reads_buckets() and not session.reaches_systems_manager()
     assert sibling.reads_buckets() and sibling.reaches_systems_manager(), "the role's other instances go on"
+    assert pings() == {instance: "ConnectionLost", twin: "Online"}
     assert from_metadata(account, "sibling").reads_buckets()
 
 

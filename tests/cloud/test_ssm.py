@@ -154,6 +154,26 @@ def test_an_agent_may_be_absent_lost_slow_or_lost_midway(account: Account) -> No
     assert run.look(midway)["Status"] == "InProgress", "nobody can say how it ended"
 
 
+def test_an_agent_needs_metadata_and_a_role_that_lets_it_speak(account: Account) -> None:
+    run, ec2, iam = Runner(account, "echo done"), account("ec2"), account("iam")
+    switch = lambda state: ec2.modify_instance_metadata_options(InstanceId=run.instance, HttpEndpoint=state)
+    assert run.ping() == "Online"
+    switch("disabled")
+    assert run.ping() == "ConnectionLost" and refused(run.send) == "InvalidInstanceId"
+    switch("enabled")
+    policy = iam.get_role_policy(RoleName="web", PolicyName="application")["PolicyDocument"]
+    for action in ("ssm:UpdateInstanceInformation", "ssmmessages:OpenDataChannel"):
+        deny = {"Effect": "Deny", "Action": action, "Resource": "*"}
+        iam.put_role_policy(RoleName="web", PolicyName="application", PolicyDocument=json.dumps({**policy, "Statement": [*policy["Statement"], deny]}))
+        assert run.ping() == "ConnectionLost", action
+    run.guest(dhmc=True)
+    assert run.ping() == "Online", "the role that Systems Manager gives it is not the instance's"
+    run.guest(dhmc=False)
+    [association] = ec2.describe_iam_instance_profile_associations(Filters=[{"Name": "instance-id", "Values": [run.instance]}])["IamInstanceProfileAssociations"]
+    ec2.disassociate_iam_instance_profile(AssociationId=association["AssociationId"])
+    assert run.ping() is None, "an agent without any role is unknown"
+
+
 def test_an_agent_speaks_only_while_a_group_lets_it_out(account: Account) -> None:
     run, ec2 = Runner(account, "echo done"), account("ec2")
     interfaces = ec2.describe_instances(InstanceIds=[run.instance])["Reservations"][0]["Instances"][0]["NetworkInterfaces"]
@@ -171,6 +191,7 @@ def test_an_agent_speaks_only_while_a_group_lets_it_out(account: Account) -> Non
     out(UserIdGroupPairs=[{"GroupId": gate.pop()}])
     assert run.ping() == "Online"
     single = account.about["instances"]["single"]
+    account.ask("guest", {"instance": single, "dhmc": True})
     assert [item["PingStatus"] for item in run.ssm.describe_instance_information(Filters=[{"Key": "InstanceIds", "Values": [single]}])["InstanceInformationList"]] == ["Online"]
 
     # What a guest sends to S3 needs a way out of its own.

@@ -217,16 +217,32 @@ async fn without_a_path_memory_is_not_captured_and_the_plan_says_so() {
     assert!(made.contains(&"cordon-isolation") && !made.contains(&"cordon-collection"), "no way out may be made: {made:?}");
 }
 
-#[tokio::test]
-async fn a_target_without_a_profile_is_captured_all_the_same() {
-    let world = World::new().await;
-    let instance = world.instance("web");
-    let of = aws_sdk_ec2::types::Filter::builder().name("instance-id").values(&instance).build();
+/// Takes a target's instance profile away.
+async fn without_profile(world: &World, instance: &str) {
+    let of = aws_sdk_ec2::types::Filter::builder().name("instance-id").values(instance).build();
     let found = world.ec2.describe_iam_instance_profile_associations().filters(of).send().await.unwrap();
     for association in found.iam_instance_profile_associations() {
         let id = association.association_id().unwrap();
         world.ec2.disassociate_iam_instance_profile().association_id(id).send().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_target_without_a_profile_is_contained_and_it_says_why_its_memory_is_not_captured() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    without_profile(&world, &instance).await;
+    let why = "it needs the agent and a role that may use Systems Manager";
+    let (_, manifest) = without_memory(&world, &instance, "notCaptured", why).await;
+    assert_eq!(manifest["denial"]["status"], "nothingToDeny", "{}", manifest["denial"]);
+}
+
+#[tokio::test]
+async fn a_target_without_a_profile_is_captured_where_systems_manager_gives_its_agent_a_role() {
+    let world = World::new().await;
+    let instance = world.instance("web");
+    without_profile(&world, &instance).await;
+    world.guest(&instance, &json!({"dhmc": true}));
     let ended = respond(&world, &instance).await;
     let manifest = locked_down(&world, &ended, &instance).await;
     assert_eq!(manifest["memory"]["status"], "captured", "{}", manifest["memory"]);
