@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::copies::CopyPlan;
 use crate::ids::{CaseId, ExecutionArn, GroupId, InstanceId, InterfaceId, PrefixListId, VolumeId, VpcId};
 use crate::policy::ProtectedTag;
-use crate::risk::Risk;
+use crate::risk::{Risk, RiskKind};
 
 /// Who said that something is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -301,6 +301,17 @@ pub struct CollectionPath {
     pub s3: Option<PrefixListId>,
     /// Whether the S3 endpoint's policy admits the evidence bucket alone [facts 15].
     pub evidence_bucket_only: bool,
+}
+
+impl CollectionPath {
+    /// What the target may do with it until `deadline`, unless the endpoint's policy binds it to the evidence bucket.
+    pub fn risk(&self, deadline: Timestamp) -> Option<Risk> {
+        let advice = format!(
+            "until lock-down, at the latest at {deadline}, the target reaches Systems Manager and S3 through the VPC's endpoints, and \
+             the S3 endpoint's policy does not bind it to the evidence bucket: connections opened meanwhile stay tracked"
+        );
+        (!self.evidence_bucket_only).then(|| Risk::new(RiskKind::S3Path, self.interface.as_str(), advice))
+    }
 }
 
 /// Whether the target's role sessions are denied.

@@ -4,6 +4,8 @@
 //!
 //! INVARIANT: a risk goes only where a step read back that it is gone, and never where that step itself states it.
 
+use jiff::Timestamp;
+
 use crate::context::{Context, ContextStatus, Source, SourceStatus};
 use crate::evidence::{
     Capture, CaptureStatus, Containment, ContainmentStatus, Denial, DenialScope, DenialStatus, Freeze, InterfaceOutcome,
@@ -61,7 +63,14 @@ impl Said<'_> {
 /// What remains, each risk once: the later step knows more.
 pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
     let mut all = plan.map(|plan| plan.risks.clone()).unwrap_or_default();
-    all = merged(&all, said.containment.map(|containment| containment.risks.as_slice()).unwrap_or_default());
+    if let Some(containment) = said.containment {
+        // What read everything back says itself whether the way for memory is open. Where a run broke it may have been before.
+        if containment.read_back_at.is_some() {
+            close_path(&mut all, containment.read_back_at);
+            all.retain(|risk| risk.kind != RiskKind::S3Path || containment.failure.is_some());
+        }
+        all = merged(&all, &containment.risks);
+    }
     if let Some(protection) = said.protection {
         all = later(all, &protection.risks);
         if protection.failure.is_some() {
@@ -77,9 +86,10 @@ pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
         all = later(all, &denial.risks);
     }
     if let Some(lockdown) = said.lockdown {
-        let closed = lockdown.status == LockdownStatus::LockedDown;
+        if lockdown.status == LockdownStatus::LockedDown {
+            close_path(&mut all, lockdown.read_back_at);
+        }
         all.retain(|risk| match risk.kind {
-            RiskKind::S3Path => !closed,
             // Lock-down shortens again what is still long and looks again at what could not be looked at, and states what stays so.
             RiskKind::LongTracking | RiskKind::WaysNotRead => lockdown.read_back_at.is_none(),
             RiskKind::InstanceMetadata => !lockdown.metadata_off,
@@ -91,6 +101,18 @@ pub fn risks(plan: Option<&Plan>, said: Said<'_>) -> Vec<Risk> {
         all = outliving(all);
     }
     all
+}
+
+/// That the way for memory is closed takes back nothing of what went through it.
+fn close_path(all: &mut [Risk], at: Option<Timestamp>) {
+    let until = at.map_or_else(|| "lock-down".to_owned(), |at| at.to_string());
+    for risk in all.iter_mut().filter(|risk| risk.kind == RiskKind::S3Path) {
+        let advice = format!(
+            "until {until} the target could reach S3 through the VPC's endpoint, which was not bound to the evidence bucket: look in \
+             the flow log and in CloudTrail's S3 data events for what it sent, also later by a connection opened before"
+        );
+        *risk = Risk::new(RiskKind::S3Path, risk.subject.clone(), advice);
+    }
 }
 
 /// What there is to say of load balancers where the step broke that looks at them.
@@ -339,8 +361,8 @@ mod tests {
             assert_eq!(kinds(Said { memory: Some(&memory), ..said }), without(gone), "{status}");
         }
         for (status, off, gone) in [
-            ("lockedDown", true, &["s3Path", "instanceMetadata"][..]),
-            ("lockedDown", false, &["s3Path"]),
+            ("lockedDown", true, &["instanceMetadata"][..]),
+            ("lockedDown", false, &[]),
             ("partly", true, &["instanceMetadata"]),
             ("notLockedDown", false, &[]),
             ("withheld", false, &[]),
@@ -386,10 +408,38 @@ mod tests {
     }
 
     #[test]
+    fn the_way_for_memory_is_told_before_while_and_after_it_is_open() {
+        let mut plan = plan(|_| ());
+        plan.risks.push(Risk::new(RiskKind::S3Path, "eni-0123456789abcdef0", "as planned"));
+        let told = |said| -> Vec<String> {
+            let all = risks(Some(&plan), said).into_iter();
+            all.filter(|risk| risk.kind == RiskKind::S3Path).map(|risk| risk.advice).collect()
+        };
+        assert_eq!(told(Said::default()), ["as planned"]);
+        let open = containment();
+        let said = Said { containment: Some(&open), ..Said::default() };
+        assert_eq!(told(said), ["any bucket of the Region"]);
+        let locked = lockdown("lockedDown", true, &json!([]));
+        let locked = Lockdown { read_back_at: Some("2026-11-24T04:30:00Z".parse().unwrap()), ..locked };
+        let after = told(Said { lockdown: Some(&locked), ..said });
+        assert_eq!(after.len(), 1, "{after:?}");
+        assert!(after[0].starts_with("until 2026-11-24T04:30:00Z the target could reach S3"), "{after:?}");
+        // Nothing is said of a way that was never opened, and all of it where nobody could see.
+        let shut = Containment { risks: Vec::new(), ..open.clone() };
+        assert_eq!(told(Said { containment: Some(&shut), ..Said::default() }), ["as planned"]);
+        let shut = Containment { read_back_at: Some("2026-11-24T03:30:00Z".parse().unwrap()), ..shut.clone() };
+        assert_eq!(told(Said { containment: Some(&shut), lockdown: Some(&locked), ..Said::default() }), [""; 0]);
+        let broke = serde_json::from_value(json!({"state": "Isolate", "error": "Denied", "cause": "no"})).unwrap();
+        let door = Containment { failure: Some(broke), ..shut.clone() };
+        let closed = told(Said { containment: Some(&door), ..Said::default() });
+        assert!(closed.len() == 1 && closed[0].starts_with("until 2026-11-24T03:30:00Z the target could"), "{closed:?}");
+    }
+
+    #[test]
     fn what_a_step_states_itself_stays_and_replaces_what_was_said_before() {
         let stated = |kind: &str, subject: &str| json!([{"kind": kind, "subject": subject, "advice": "as found"}]);
         let denied = denial("denied", "all", &stated("roleCredentials", "arn:aws:iam::1:role/r"));
-        let locked = lockdown("lockedDown", true, &stated("s3Path", ""));
+        let locked = lockdown("partly", true, &stated("s3Path", "eni-0123456789abcdef0"));
         let contained = containment();
         let said = Said { containment: Some(&contained), denial: Some(&denied), lockdown: Some(&locked), ..Said::default() };
         let plan = plan(|_| ());
@@ -400,8 +450,8 @@ mod tests {
             [
                 planned(RiskKind::MemoryNotCaptured, "memoryNotCaptured"),
                 planned(RiskKind::VpcResolver, "vpcResolver"),
-                (RiskKind::RoleCredentials, "as found".to_owned()),
                 (RiskKind::S3Path, "as found".to_owned()),
+                (RiskKind::RoleCredentials, "as found".to_owned()),
             ]
         );
     }

@@ -126,19 +126,9 @@ pub(crate) fn risks(run: &Run<'_>, now: Option<&World>, withheld: bool) -> Vec<R
         Risk::new(RiskKind::LongTracking, nic.id.as_str(), advice)
     });
     risks.extend(remembered);
-    if let (Some(path), Some(now)) = (run.open_path().filter(|path| !path.evidence_bucket_only), now) {
-        let open = now.nics.iter().filter(|nic| status(nic, now, Some(path)).0 == InterfaceStatus::PathOnly);
-        risks.extend(open.map(|nic| {
-            Risk::new(
-                RiskKind::S3Path,
-                nic.id.as_str(),
-                format!(
-                    "until lock-down, at the latest at {}, the target reaches Systems Manager and S3 through the VPC's endpoints, and \
-                     the S3 endpoint's policy does not bind it to the evidence bucket: connections opened meanwhile stay tracked",
-                    run.plan.deadlines.memory
-                ),
-            )
-        }));
+    if let (Some(path), Some(now)) = (run.open_path(), now) {
+        let open = now.nics.iter().any(|nic| status(nic, now, Some(path)).0 == InterfaceStatus::PathOnly);
+        risks.extend(path.risk(run.plan.deadlines.memory).filter(|_| open));
     }
     let kept = now.into_iter().flat_map(|now| &now.nics).filter_map(|nic| Some((nic, kept(nic)?)));
     risks.extend(kept.take(MOST_KEPT).map(|(nic, why)| {

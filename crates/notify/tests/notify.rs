@@ -105,6 +105,9 @@ fn messages() -> Vec<(&'static str, Value)> {
             ("/plan/credentials", json!({"decision": "skip", "reason": "the policy says so"})),
         ],
     );
+    let way = "until lock-down, at the latest at 2026-11-24T07:30:00Z, the target reaches S3";
+    let risk = json!({"kind": "s3Path", "subject": "eni-0abc1234def567890", "advice": way});
+    let opened_with_a_way_out = with(opened(), &[("/plan/risks/0", risk)]);
     let opened_uncut = with(
         opened(),
         &[
@@ -134,6 +137,7 @@ fn messages() -> Vec<(&'static str, Value)> {
                 json!({"decision": "skip", "because": "noPath", "reason": "the VPC has no endpoint of Systems Manager"}),
             ),
             ("/memory", memory("notCaptured", 0, "the VPC has no endpoint of Systems Manager")),
+            ("/containment/risks", json!([{"kind": "vpcResolver", "advice": "the resolver, as found"}])),
             ("/sealed/complete", json!(false)),
         ],
     );
@@ -144,6 +148,7 @@ fn messages() -> Vec<(&'static str, Value)> {
         ("opened", opened()),
         ("opened-without-memory", opened_without_memory),
         ("opened-uncut", opened_uncut),
+        ("opened-with-a-way-out", opened_with_a_way_out),
         ("closed-left-open", left_open),
         ("closed-no-path-for-memory", no_path),
         ("closed", closed("contained", &json!([]), &json!([]))),

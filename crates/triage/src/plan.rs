@@ -58,6 +58,10 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
     let Facts { case, visit, trigger, policy, source, seen, counted, path, memory_mib, earlier_case } = facts;
     let cut = cut(policy, seen, *counted);
     let memory = path::memory(policy, &seen.target, cut == Cut::Now, path);
+    let deadlines = Deadlines {
+        snapshots: later(visit.entered, SignedDuration::from_hours(policy.snapshots.deadline_hours.into())),
+        memory: later(visit.entered, SignedDuration::from_mins(policy.memory.deadline_minutes.into())),
+    };
     Plan {
         schema: Plan::SCHEMA.to_owned(),
         case_id: (*case).clone(),
@@ -72,12 +76,9 @@ pub fn plan(facts: &Facts<'_>) -> Plan {
         copies: copies(policy, visit),
         retention: retention(policy, visit),
         disposition: disposition(facts, &cut),
-        deadlines: Deadlines {
-            snapshots: later(visit.entered, SignedDuration::from_hours(policy.snapshots.deadline_hours.into())),
-            memory: later(visit.entered, SignedDuration::from_mins(policy.memory.deadline_minutes.into())),
-        },
+        deadlines,
         earlier_case: earlier_case.clone(),
-        risks: risks(seen, &cut, &memory, *counted),
+        risks: risks(seen, &cut, &memory, deadlines, *counted),
         cut,
         memory,
     }
@@ -171,7 +172,7 @@ fn cut(policy: &Policy, seen: &Seen, counted: Counted) -> Cut {
 }
 
 /// What is known from the start not to be cut or captured.
-fn risks(seen: &Seen, cut: &Cut, memory: &MemoryPlan, counted: Counted) -> Vec<Risk> {
+fn risks(seen: &Seen, cut: &Cut, memory: &MemoryPlan, deadlines: Deadlines, counted: Counted) -> Vec<Risk> {
     let target = &seen.target;
     if !target.state.is_alive() {
         return Vec::new();
@@ -220,6 +221,10 @@ fn risks(seen: &Seen, cut: &Cut, memory: &MemoryPlan, counted: Counted) -> Vec<R
             }
         }
     }
+    if let MemoryPlan::Capture { path: Some(path) } = memory {
+        risks.extend(path.risk(deadlines.memory));
+    }
+    let mut add = |kind, advice: &str| risks.push(Risk::new(kind, "", advice));
     if target.spot {
         add(RiskKind::SpotInterruption, "a Spot instance can be taken away at any time");
     }

@@ -83,9 +83,10 @@ async fn memory_is_captured_over_the_path_alone_and_then_nothing_is_open() {
     let content = word(&statement, "content");
     assert!(content.contains("an attacker with root there can have changed it"), "what is in it is the target's: `{content}`");
 
-    // The only group with a way out is worn by nobody any more, and what it lets out is the path.
+    // The only group with a way out is worn by nobody any more; what may have gone that way is told.
     let risks = manifest["risks"].to_string();
-    assert!(!risks.contains("s3Path") && !risks.contains("memoryNotCaptured"), "{risks}");
+    assert!(risks.contains("until ") && risks.contains("the target could reach S3"), "{risks}");
+    assert!(!risks.contains("memoryNotCaptured"), "{risks}");
 }
 
 #[tokio::test]

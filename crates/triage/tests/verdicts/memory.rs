@@ -1,6 +1,7 @@
 //! What the plan says of memory: whether it is captured, and through what.
 
 use incident::plan::{Architecture, Cut, MemoryPlan, Plan, SkipReason};
+use incident::risk::RiskKind;
 use serde_json::json;
 use stub::{Answer, Stub};
 
@@ -64,6 +65,9 @@ async fn with_a_path_memory_is_captured_over_just_that_path() {
     assert_eq!(path.s3.as_ref().map(ToString::to_string).as_deref(), Some("pl-63a5400a"));
     assert_eq!((plan.target.memory_mib, plan.target.architecture), (Some(1024), Some(Architecture::X86_64)));
     assert_eq!(plan.deadlines.memory.to_string(), "2026-11-24T07:30:00Z", "four hours by default");
+    let told = plan.risks.iter().find(|risk| risk.kind == RiskKind::S3Path);
+    let told = told.unwrap_or_else(|| panic!("people must be told of the way out from the start: {:?}", plan.risks));
+    assert!(told.subject == "eni-0abc1234" && told.advice.contains("2026-11-24T07:30:00Z"), "{told:?}");
     let metadata = plan.target.metadata.unwrap();
     assert_eq!((metadata.enabled, metadata.tokens_required, metadata.hop_limit), (true, true, 2), "release needs what was");
 }
