@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from . import guest, view
 from .harness import until
 
 INSTANCE = "i-0123456789abcdef0"
+DOCUMENT = Path(__file__).parents[2] / "crates/memory-capture/src/document.sh"
 
 
 def left_behind(marker: str) -> list[str]:
@@ -61,3 +65,49 @@ def test_a_memory_holds_what_was_planted_where_it_was_planted_and_runs_of_zeros(
     assert memory.count(bytes(1 << 20)) > 20, "blocks of zeros, which an image leaves out"
     view.make(tmp_path / "again", INSTANCE, 64, locked_down=False)
     assert (tmp_path / "again" / "memory").read_bytes() == memory, "the same instance has the same memory"
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("fetcher", ["curl", "wget"])
+def test_a_hostile_environment_and_its_startup_files_change_nothing_of_the_documents_run(fetcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, bin_, served = tmp_path / "home", tmp_path / "bin", tmp_path / "served"
+    for folder in (home, bin_, served):
+        folder.mkdir()
+    for name in ("curl", "wget", "sha256sum", "env"):
+        (bin_ / name).write_text(f"#!/bin/sh\necho the fake {name} ran >&2\nexit 1\n")
+        (bin_ / name).chmod(0o755)
+    # Nobody listens on port 1: with any of these in force nothing can be fetched.
+    proxy = "http://127.0.0.1:1"
+    (home / ".curlrc").write_text(f'proxy = "{proxy}"\n')
+    (home / ".wgetrc").write_text(f"use_proxy = on\nhttp_proxy = {proxy}\n")
+    proxies = {name: proxy for base in ("http_proxy", "https_proxy", "all_proxy") for name in (base, base.upper())}
+    files = {"HOME": str(home), "CURL_HOME": str(home), "WGETRC": str(home / ".wgetrc"), "SYSTEM_WGETRC": str(home / ".wgetrc")}
+    hostile = {**proxies, **files, "PATH": f"{bin_}:{guest.ENVIRONMENT['PATH']}", "HOSTALIASES": str(home / ".curlrc"), "IFS": "/"}
+    monkeypatch.setattr(guest, "ENVIRONMENT", hostile)
+
+    program = b'#!/bin/sh\necho "ran with: $*"\nenv\n'
+    (served / "collector").write_bytes(program)
+    server = HTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(served)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (served / "plan").write_text(f"http://127.0.0.1:{server.server_port}/collector\n{{}}\n")
+    script = DOCUMENT.read_text().replace("{{ PlanUrl }}", f"http://127.0.0.1:{server.server_port}/plan").replace("${CollectorArguments}", "--file memory")
+    for name in ("CollectorSha256X86", "CollectorSha256Arm64"):
+        script = script.replace(f"${{{name}}}", hashlib.sha256(program).hexdigest())
+    if fetcher == "wget":
+        script = script.replace("command -v curl", "command -v no-curl-here")
+    machine = guest.Guest(INSTANCE, 1, locked_down=False)
+    try:
+        assert machine.run(script, 60)
+        said, told = machine.output.decode(), machine.errors.decode()
+        assert machine.code == 0, f"the run must end well, whatever the target's users have set: {told}"
+        assert "ran with: capture --plan /" in said and "--file memory" in said, said
+        assert "fake" not in told, told
+        found = {line.partition("=")[0] for line in said.splitlines()[1:]}
+        assert not found & (set(hostile) - {"PATH"}), f"the collector must get none of it: {found}"
+        assert str(bin_) not in said, said
+    finally:
+        server.shutdown()
+        machine.remove()
