@@ -12,6 +12,9 @@ use serde_json::json;
 
 use crate::{Done, change};
 
+/// The most accounts that are named beside those of the plan.
+const MOST_OTHERS: usize = 10;
+
 /// Whether a copy is to be shared: it is completed, and one of `with` cannot read it as far as is known.
 pub(crate) fn is_due(copy: &SnapshotCopy, with: &[String]) -> bool {
     copy.is_completed() && with.iter().any(|account| !copy.shared_with.contains(account))
@@ -54,7 +57,7 @@ struct Shared {
 /// Looks, adds the accounts that are not there, and looks again.
 async fn one(ec2: &Client, id: &SnapshotId, with: &[String]) -> Shared {
     let mut shared = Shared::default();
-    let before = match look(ec2, id).await {
+    let before = match look(ec2, id, with).await {
         Ok(before) => before,
         Err(error) => {
             shared
@@ -75,15 +78,26 @@ async fn one(ec2: &Client, id: &SnapshotId, with: &[String]) -> Shared {
         shared.changes.push(Change { result: Some(result(&added)), ..of(id, account) });
         shared.errors.extend(added.err());
     }
-    match look(ec2, id).await {
+    match look(ec2, id, with).await {
         Ok(after) => shared.accounts = Some(after),
         Err(error) => shared.errors.push(error),
     }
     shared
 }
 
+/// Of `accounts` those of the plan, and no more of the others than a state's output has room for: whoever may share a copy may
+/// do so with thousands [facts 82].
+fn bounded(mut accounts: Vec<String>, with: &[String]) -> Vec<String> {
+    accounts.sort();
+    let (mut kept, others): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| with.contains(account));
+    // From the end: everybody, which is `all`, comes after every account.
+    kept.extend(others.into_iter().rev().take(MOST_OTHERS));
+    kept.sort();
+    kept
+}
+
 /// Whom EC2 says that a copy is shared with: also whom others have shared it with.
-async fn look(ec2: &Client, id: &SnapshotId) -> Result<Vec<String>, AwsError> {
+async fn look(ec2: &Client, id: &SnapshotId, with: &[String]) -> Result<Vec<String>, AwsError> {
     let attribute = SnapshotAttributeName::CreateVolumePermission;
     let look = ec2.describe_snapshot_attribute().snapshot_id(id.as_str()).attribute(attribute).send().await;
     let look = look.map_err(failed("ec2:DescribeSnapshotAttribute"))?;
@@ -91,7 +105,22 @@ async fn look(ec2: &Client, id: &SnapshotId) -> Result<Vec<String>, AwsError> {
         let account = permission.user_id().map(str::to_owned);
         account.or_else(|| permission.group().map(|group| group.as_str().to_owned()))
     };
-    let mut accounts: Vec<String> = look.create_volume_permissions().iter().filter_map(who).collect();
-    accounts.sort();
-    Ok(accounts)
+    let accounts = look.create_volume_permissions().iter().filter_map(who).collect();
+    Ok(bounded(accounts, with))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_a_copy_is_shared_with_the_plans_accounts_and_everybody_are_named() {
+        let strangers = (0..5_000).map(|number| format!("{number:012}"));
+        let planned = ["000000000007", "444455556666"].map(str::to_owned);
+        let accounts = strangers.chain(["all".to_owned(), planned[1].clone()]).collect();
+        let kept = bounded(accounts, &planned);
+        assert_eq!(kept.len(), planned.len() + MOST_OTHERS);
+        assert!(planned.iter().all(|account| kept.contains(account)) && kept.contains(&"all".to_owned()), "{kept:?}");
+        assert_eq!(bounded(vec!["2".to_owned(), "1".to_owned()], &planned), ["1", "2"]);
+    }
 }

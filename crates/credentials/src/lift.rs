@@ -4,7 +4,8 @@
 //! Safe to repeat: it looks first and takes away only what is still there; where nothing is, it says so.
 //!
 //! INVARIANT: tags and slots that name another instance stay, and so does the policy that they aim. Another case may set its
-//! tags while the policy is being detached: it is looked at again after that, and attached again where it is needed.
+//! tags while the policy is being detached: it is looked at again after that, and attached again where it is needed. That is
+//! announced with the detachment, so that giving it back waits for nothing but IAM.
 //! INVARIANT: a slot is free only when no tag names the target any more: who claimed it earlier would find it taken.
 
 use aws_sdk_iam::Client;
@@ -173,14 +174,12 @@ impl Run<'_> {
         }
         if seen.has(self.policy()) && !others {
             changes.push(Change::intended(DETACH, &self.role.arn, self.attached(true), self.attached(false)));
+            let needed = json!({ "policy": self.policy(), "attached": "if another instance's denial needs it" });
+            changes.push(Change::intended(ATTACH, &self.role.arn, self.attached(false), needed));
         } else if again && others && !seen.has(self.policy()) {
-            changes.push(self.attaching());
+            changes.push(Change::intended(ATTACH, &self.role.arn, self.attached(false), self.attached(true)));
         }
         changes
-    }
-
-    fn attaching(&self) -> Change {
-        Change::intended(ATTACH, &self.role.arn, self.attached(false), self.attached(true))
     }
 
     fn attached(&self, attached: bool) -> Value {
@@ -191,33 +190,36 @@ impl Run<'_> {
     async fn carry_out(&self, changes: Vec<Change>, seen: &Look) -> Vec<Done> {
         let mut attempts: Vec<Done> = Vec::new();
         for change in changes {
-            let untagged = attempts.iter().all(|done| done.change.action != UNTAG || done.error.is_none());
-            if change.action == DETACH && !untagged {
-                attempts.push(Done::left(change));
-                continue;
-            }
-            let result = self.call(&change.action, seen).await;
-            let detached = change.action == DETACH && result.is_ok();
-            attempts.push(Attempt::new(change, Some(result)).into());
-            if detached {
-                attempts.extend(self.attach_again(seen).await);
-            }
+            let failed = |action| attempts.iter().any(|done| done.change.action == action && !done.went());
+            let done = match change.action.as_str() {
+                DETACH if failed(UNTAG) => Done::left(change),
+                ATTACH if seen.has(self.policy()) && failed(DETACH) => Attempt::new(change, None).into(),
+                ATTACH if seen.has(self.policy()) => self.give_back(change, seen).await,
+                action => {
+                    let result = self.call(action, seen).await;
+                    Attempt::new(change, Some(result)).into()
+                }
+            };
+            attempts.push(done);
         }
         attempts
     }
 
     /// Another case may have counted on the policy that was just detached.
-    async fn attach_again(&self, seen: &Look) -> Option<Done> {
+    async fn give_back(&self, change: Change, seen: &Look) -> Done {
         let wanted = match role::look(self.iam(), self.role).await {
-            Ok(now) if now.has(self.policy()) => return None,
+            Ok(now) if now.has(self.policy()) => Ok(false),
             Ok(now) => self.wanted_by_others(&now).await,
             Err(error) => Err(error.as_fault(Fault::Transient).into()),
         };
         match wanted {
-            Ok(true) => Some(Attempt::new(self.attaching(), Some(self.call(ATTACH, seen).await)).into()),
-            Ok(false) => None,
+            Ok(true) => {
+                let result = self.call(ATTACH, seen).await;
+                Attempt::new(change, Some(result)).into()
+            }
+            Ok(false) => Attempt::new(change, None).into(),
             // Whether somebody counts on it is not known: the next attempt looks.
-            Err(error) => Some(Done::unknown(self.attaching(), error)),
+            Err(error) => Done::unknown(change, error),
         }
     }
 
@@ -263,6 +265,10 @@ impl From<Attempt> for Done {
 }
 
 impl Done {
+    fn went(&self) -> bool {
+        !matches!(self.change.result, Some(ChangeResult::Failed { .. }))
+    }
+
     fn not_done(change: Change, fault: Fault, message: String) -> Change {
         Change { result: Some(ChangeResult::Failed { fault, message }), ..change }
     }

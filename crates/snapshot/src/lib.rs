@@ -73,7 +73,9 @@ impl Classify for Error {
 pub async fn handle(clients: &Clients, input: Input) -> Result<Output, Error> {
     let Input { visit, plan } = input;
     let recorder = clients.store.case(&plan.case_id, plan.retention).recorder(&visit);
-    let intended = vec![change("ec2:CreateSnapshots", plan.target.instance_id.as_str(), json!({"volumes": plan.target.volumes}))];
+    // With what may follow: each is locked, and taken by itself where the set is refused.
+    let to = json!({"volumes": plan.target.volumes, "orElse": "ec2:CreateSnapshot", "lock": plan.snapshot_lock});
+    let intended = vec![change("ec2:CreateSnapshots", plan.target.instance_id.as_str(), to)];
     // The look changes nothing, so that the intent may be written beside it.
     let (number, found) = join(recorder.intent(intended), take::look(&clients.ec2, &plan)).await;
     let number = number?;

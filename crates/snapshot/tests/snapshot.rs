@@ -8,6 +8,7 @@ use incident::evidence::LockOutcome;
 use incident::plan::LockMode;
 use incident::risk::RiskKind;
 use incident::{Classify as _, Fault};
+use serde_json::json;
 use stub::Answer;
 use support::{Ec2, ONE, TWO, instance, volumes};
 
@@ -34,6 +35,13 @@ async fn the_set_is_taken_tagged_and_locked_while_pending() {
     let intent = actions.iter().position(|action| action == "s3:PutObject").unwrap();
     assert!(intent < actions.iter().position(|action| action == SET).unwrap(), "the intent comes first: {actions:?}");
     assert_eq!((ec2.records("intent"), ec2.records("outcome")), (1, 1));
+    let announced = ec2.intent()["changes"][0]["to"].clone();
+    let lock = json!({"mode": "governance", "days": 30});
+    assert_eq!(
+        (&announced["lock"], &announced["orElse"]),
+        (&lock, &json!("ec2:CreateSnapshot")),
+        "all that may be done comes first"
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{Filter, Snapshot};
 use handler::{AwsError, failed};
 use incident::evidence::{LookStatus, Preserved, SnapshotLook, Taken};
 use incident::patience;
-use incident::progress::{Progress, Stage, percent};
+use incident::progress::{Progress, percent};
 use jiff::Timestamp;
 
 use crate::waiting::Waiting;
@@ -56,10 +56,9 @@ async fn describe(ec2: &aws_sdk_ec2::Client, taken: &[Taken]) -> Result<Vec<Snap
     Ok(described)
 }
 
-/// Whether EC2 may not show yet what it has begun. A copy is looked for as soon as it is begun; the snapshots were seen when they
-/// were locked.
+/// Whether EC2 may not show yet what it has begun: it is looked for soon after.
 fn may_be_unseen(waiting: &Waiting, taken: &Taken, at: Timestamp) -> bool {
-    waiting.stage == Stage::Copies && taken.started_at.is_some_and(|begun| patience::may_be_unseen(begun, at))
+    patience::may_be_unseen(taken.started_at.unwrap_or(waiting.begun), at)
 }
 
 fn one(taken: &Taken, described: &[Snapshot], may_be_unseen: bool) -> SnapshotLook {

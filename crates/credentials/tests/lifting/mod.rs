@@ -76,6 +76,23 @@ async fn a_case_that_denies_a_sibling_meanwhile_gets_the_policy_back() {
     assert_eq!(iam.lift(0).await.unwrap().status, DenialStatus::Lifted);
     assert!(iam.role().attached.contains(&POLICY.to_owned()), "{:?}", iam.role());
     assert!(changes(&iam).ends_with(&["iam:AttachRolePolicy".to_owned()]), "{:?}", changes(&iam));
+    let announced = iam.records("intent").pop().unwrap()["changes"].clone();
+    let actions: Vec<&str> = announced.as_array().unwrap().iter().filter_map(|change| change["action"].as_str()).collect();
+    assert_eq!(actions, ["iam:UntagRole", "iam:DetachRolePolicy", "iam:AttachRolePolicy"], "all of it before the first change");
+}
+
+#[tokio::test]
+async fn a_bucket_that_fails_meanwhile_keeps_no_sibling_from_its_denial() {
+    let iam = Iam::new();
+    iam.all(0).await.unwrap();
+    iam.answers_then("iam:DetachRolePolicy", |role| {
+        role.tags.insert("cordon-deny-2".to_owned(), SIBLING.to_owned());
+    });
+    // The intent is the last that it takes.
+    iam.aws.push("s3:PutObject", Answer::bucket());
+    iam.aws.set("s3:PutObject", Answer::s3_error(403, "AccessDenied", "no"));
+    assert_eq!(iam.lift(0).await.unwrap_err().fault(), Fault::Denied);
+    assert!(iam.role().attached.contains(&POLICY.to_owned()), "{:?}", iam.role());
 }
 
 #[tokio::test]
@@ -140,8 +157,10 @@ async fn while_its_tags_stay_the_slot_and_the_policy_stay_too() {
     assert_eq!(changes(&iam), ["iam:UntagRole"], "without the policy a sibling's case would deny the target anew, unseen");
     assert_eq!(iam.claimant(1).as_deref(), Some(INSTANCE));
     let last = iam.records("outcome").pop().unwrap();
-    let left = last["changes"].as_array().unwrap().iter().find(|change| change["action"] == "iam:DetachRolePolicy").unwrap();
+    let of = |action: &str| last["changes"].as_array().unwrap().iter().find(|change| change["action"] == action).unwrap().clone();
+    let left = of("iam:DetachRolePolicy");
     assert!(left["result"]["message"].as_str().unwrap().starts_with("left"), "{left}");
+    assert_eq!(of("iam:AttachRolePolicy")["result"]["status"], "already", "it was never taken away");
 }
 
 #[tokio::test]
@@ -182,6 +201,8 @@ async fn intent_and_outcome_stand_in_the_releases_own_file_with_what_was_read_ba
     assert_eq!(note("intent")["changes"][0]["from"], json!({"tags": {"cordon-deny-1": INSTANCE, "cordon-deny-all-1": INSTANCE}}));
     let outcome = note("outcome");
     assert_eq!((&outcome["note"]["status"], &outcome["changes"][1]["result"]["status"]), (&json!("lifted"), &json!("done")));
+    let results = |record: &Value| record["changes"].as_array().unwrap().len();
+    assert_eq!((results(&outcome), results(&note("intent"))), (3, 3), "each change that was announced has its result");
 }
 
 #[tokio::test]

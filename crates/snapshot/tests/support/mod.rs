@@ -83,6 +83,12 @@ impl Ec2 {
         self.aws.keys().iter().filter(|key| key.ends_with(&format!("-{phase}.json"))).count()
     }
 
+    /// The first intent.
+    pub(crate) fn intent(&self) -> Value {
+        let key = self.aws.keys().into_iter().find(|key| key.ends_with("-intent.json")).unwrap();
+        serde_json::from_slice(&self.aws.object(&key).unwrap()).unwrap()
+    }
+
     /// Refuses single snapshots of this volume.
     pub(crate) fn refuse_volume(&self, volume: &str, status: u16, code: &str) {
         let (account, volume, code) = (Arc::clone(&self.account), volume.to_owned(), code.to_owned());

@@ -16,6 +16,10 @@ async fn a_look_says_what_ec2_says_and_ends_the_wait_where_nothing_is_pending() 
         (vec![(ONE, "completed", "100%"), (TWO, "error", "12%")], 10, LookStatus::Incomplete, 12, vec!["failed"]),
         (vec![(ONE, "completed", "100%"), (TWO, "recoverable", "100%")], 10, LookStatus::Incomplete, 99, vec!["recycle bin"]),
         (vec![(ONE, "completed", "100%")], 10, LookStatus::Incomplete, 0, vec!["does not exist"]),
+        // What was begun minutes ago EC2 may not show yet.
+        (vec![(ONE, "completed", "100%")], 4, LookStatus::Pending, 0, vec![]),
+        (vec![], 4, LookStatus::Pending, 0, vec![]),
+        (vec![], 6, LookStatus::Incomplete, 0, vec!["does not exist", "does not exist"]),
         (vec![(ONE, "pending", "10%"), (TWO, "pending", "60%")], 121, LookStatus::Incomplete, 10, vec!["deadline", "deadline"]),
         (vec![(ONE, "pending", ""), (TWO, "pending", "n/a")], 1, LookStatus::Pending, 0, vec![]),
     ];
@@ -39,6 +43,17 @@ async fn a_look_says_what_ec2_says_and_ends_the_wait_where_nothing_is_pending() 
         let said = aws.object(&format!("work/{CASE}/progress/snapshots.json")).unwrap();
         let said: Progress = serde_json::from_slice(&said).unwrap();
         assert_eq!((said.percent, said.ended), (percent, status != LookStatus::Pending), "{snapshots:?}: {said:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_nobody_knows_when_a_snapshot_was_begun_the_case_s_beginning_counts() {
+    for (minutes, pending) in [(3, true), (5, false)] {
+        let aws = aws(described(&[]));
+        let mut input = wait(&[ONE], minutes, 0);
+        input["freeze"]["snapshots"][0]["startedAt"] = Value::Null;
+        run(&aws, &input).await.unwrap();
+        assert_eq!(woken(&aws).is_empty(), pending, "the case began 1 minute before, {minutes} minutes ago");
     }
 }
 
