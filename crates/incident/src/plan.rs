@@ -299,18 +299,25 @@ pub struct CollectionPath {
     pub endpoints: Vec<GroupId>,
     /// The prefix list of the S3 gateway endpoint, where that is the way to S3.
     pub s3: Option<PrefixListId>,
-    /// Whether the S3 endpoint's policy admits the evidence bucket alone [facts 15].
+    /// Whether the policy of each S3 endpoint on it admits the evidence bucket alone [facts 15].
     pub evidence_bucket_only: bool,
+    /// The other services whose endpoints wear the same groups, so that they are on it too; at most some are named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
 }
 
 impl CollectionPath {
-    /// What the target may do with it until `deadline`, unless the endpoint's policy binds it to the evidence bucket.
+    /// What the target may do with it until `deadline`; nothing where it leads to Systems Manager and the evidence bucket alone.
     pub fn risk(&self, deadline: Timestamp) -> Option<Risk> {
+        let s3 = "any bucket that S3's endpoint admits";
+        let more = (!self.others.is_empty()).then(|| format!("{}, whose endpoints wear the same groups", self.others.join(", ")));
+        let beyond: Vec<&str> = (!self.evidence_bucket_only).then_some(s3).into_iter().chain(more.as_deref()).collect();
         let advice = format!(
-            "until lock-down, at the latest at {deadline}, the target reaches Systems Manager and S3 through the VPC's endpoints, and \
-             the S3 endpoint's policy does not bind it to the evidence bucket: connections opened meanwhile stay tracked"
+            "until lock-down, at the latest at {deadline}, the target reaches more through the VPC's endpoints than Systems Manager \
+             and the evidence bucket: {}. Connections opened meanwhile stay tracked",
+            beyond.join("; ")
         );
-        (!self.evidence_bucket_only).then(|| Risk::new(RiskKind::S3Path, self.interface.as_str(), advice))
+        (!beyond.is_empty()).then(|| Risk::new(RiskKind::S3Path, self.interface.as_str(), advice))
     }
 }
 

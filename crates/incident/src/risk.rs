@@ -47,7 +47,7 @@ pub enum RiskKind {
     SpotInterruption,
     /// Memory has not been captured.
     MemoryNotCaptured,
-    /// While memory is collected the target can reach S3, and through a gateway endpoint any bucket of the Region [facts 15].
+    /// While memory is collected the target can reach more than Systems Manager and the evidence bucket [facts 15].
     S3Path,
     /// The evidence lock could not be set or is shorter than planned.
     EvidenceNotLocked,

@@ -108,8 +108,8 @@ fn close_path(all: &mut [Risk], at: Option<Timestamp>) {
     let until = at.map_or_else(|| "lock-down".to_owned(), |at| at.to_string());
     for risk in all.iter_mut().filter(|risk| risk.kind == RiskKind::S3Path) {
         let advice = format!(
-            "until {until} the target could reach S3 through the VPC's endpoint, which was not bound to the evidence bucket: look in \
-             the flow log and in CloudTrail's S3 data events for what it sent, also later by a connection opened before"
+            "until {until} the target could reach more through the VPC's endpoints than Systems Manager and the evidence bucket: look \
+             in the flow log and in CloudTrail's data events for what it sent, also later by a connection opened before"
         );
         *risk = Risk::new(RiskKind::S3Path, risk.subject.clone(), advice);
     }
@@ -423,7 +423,7 @@ mod tests {
         let locked = Lockdown { read_back_at: Some("2026-11-24T04:30:00Z".parse().unwrap()), ..locked };
         let after = told(Said { lockdown: Some(&locked), ..said });
         assert_eq!(after.len(), 1, "{after:?}");
-        assert!(after[0].starts_with("until 2026-11-24T04:30:00Z the target could reach S3"), "{after:?}");
+        assert!(after[0].starts_with("until 2026-11-24T04:30:00Z the target could reach more"), "{after:?}");
         // Nothing is said of a way that was never opened, and all of it where nobody could see.
         let shut = Containment { risks: Vec::new(), ..open.clone() };
         assert_eq!(told(Said { containment: Some(&shut), ..Said::default() }), ["as planned"]);

@@ -152,7 +152,13 @@ fn scope<'a>(convert: bool, converted: &'a BTreeSet<InterfaceId>, may_touch: &'a
 
 fn collecting(nic: InterfaceId) -> CollectionPath {
     let s3 = PrefixListId::parse("pl-63a5400a").ok();
-    CollectionPath { interface: nic, endpoints: vec![group_id(0x2001), group_id(0x2002)], s3, evidence_bucket_only: false }
+    CollectionPath {
+        interface: nic,
+        endpoints: vec![group_id(0x2001), group_id(0x2002)],
+        s3,
+        evidence_bucket_only: false,
+        others: Vec::new(),
+    }
 }
 
 fn is_cut(nic: &Nic, world: &World) -> bool {

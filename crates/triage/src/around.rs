@@ -30,7 +30,8 @@ async fn surroundings(ec2: &Client, seen: &Seen, region: &str) -> Result<Surroun
         join4(endpoints(ec2, &vpc, region), route_tables(ec2, &vpc), prefix_list(ec2, region), collection_groups(ec2, &vpc))
             .await;
     let endpoints = endpoints.map_err(unread)?;
-    let ids: BTreeSet<GroupId> = endpoints.iter().flat_map(|endpoint| endpoint.groups.iter().cloned()).collect();
+    let ours = endpoints.iter().filter(|endpoint| endpoint.is_of_use());
+    let ids: BTreeSet<GroupId> = ours.flat_map(|endpoint| endpoint.groups.iter().cloned()).collect();
     Ok(Surroundings {
         route_table: route_table(&tables.map_err(unread)?, &primary.subnet),
         s3: lists.map_err(unread)?,
@@ -44,20 +45,21 @@ fn filter(name: &str, values: impl IntoIterator<Item = String>) -> Filter {
     Filter::builder().name(name).set_values(Some(values.into_iter().collect())).build()
 }
 
-/// The available endpoints of the VPC that memory can be collected through.
+/// The available endpoints of the VPC: those that memory can be collected through, and those that may wear the same groups.
 async fn endpoints(ec2: &Client, vpc: &VpcId, region: &str) -> Result<Vec<Endpoint>, AwsError> {
-    let names = ["ssm", "ssmmessages", "ec2messages", "s3"].map(|service| format!("com.amazonaws.{region}.{service}"));
     let here = filter("vpc-id", [vpc.to_string()]);
-    let pages = ec2.describe_vpc_endpoints().filters(here).filters(filter("service-name", names)).into_paginator().items().send();
+    let pages = ec2.describe_vpc_endpoints().filters(here).into_paginator().items().send();
     let found: Vec<VpcEndpoint> = pages.collect::<Result<_, _>>().await.map_err(failed("ec2:DescribeVpcEndpoints"))?;
     // The model says `Available`, EC2 answers `available`.
     let available = |found: &&VpcEndpoint| found.state().is_some_and(|state| state.as_str().eq_ignore_ascii_case("available"));
-    Ok(found.iter().filter(available).map(endpoint).collect())
+    let prefix = format!("com.amazonaws.{region}.");
+    Ok(found.iter().filter(available).map(|found| endpoint(found, &prefix)).collect())
 }
 
-fn endpoint(found: &VpcEndpoint) -> Endpoint {
+fn endpoint(found: &VpcEndpoint, prefix: &str) -> Endpoint {
+    let name = found.service_name().unwrap_or_default();
     Endpoint {
-        service: found.service_name().and_then(|name| name.rsplit('.').next()).unwrap_or_default().to_owned(),
+        service: name.strip_prefix(prefix).unwrap_or(name).to_owned(),
         gateway: found.vpc_endpoint_type() == Some(&VpcEndpointType::Gateway),
         private_dns: found.private_dns_enabled().unwrap_or_default(),
         groups: found.groups().iter().filter_map(|group| GroupId::parse(group.group_id()?).ok()).collect(),

@@ -3,11 +3,13 @@
 //!
 //! INVARIANT: a path is only ever made of endpoints that were described: no address range, and nothing of the Internet.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use aws_sdk_ec2::types::IpPermission;
 use incident::plan::{CollectionPath, MemoryPlan, SkipReason, Target, TargetState};
 use incident::policy::Policy;
+use incident::text::bounded;
 use incident::{GroupId, InterfaceId, PrefixListId};
 use serde_json::Value;
 
@@ -15,6 +17,9 @@ use serde_json::Value;
 const NEEDED: [&str; 2] = ["ssm", "ssmmessages"];
 /// What older agents use as well.
 const OLDER: &str = "ec2messages";
+
+/// The most other services that are named.
+const MOST_OTHERS: usize = 5;
 
 /// The primary interface: the instance's default route leads through it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +37,7 @@ pub struct Primary {
 /// One endpoint of the target's VPC.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The last part of the service's name: `ssm`, `s3`.
+    /// The service's name, without the Region and what precedes it where it is one of the Region's own: `ssm`, `s3`.
     pub service: String,
     /// A gateway endpoint, reached by a route; otherwise an interface endpoint, reached by name.
     pub gateway: bool,
@@ -44,6 +49,13 @@ pub struct Endpoint {
     pub route_tables: Vec<String>,
     /// Its policy, a JSON document.
     pub policy: String,
+}
+
+impl Endpoint {
+    /// Whether memory may be collected through it.
+    pub fn is_of_use(&self) -> bool {
+        NEEDED.contains(&self.service.as_str()) || self.service == OLDER || self.service == "s3"
+    }
 }
 
 /// What is around the target.
@@ -76,24 +88,30 @@ pub fn path(primary: &Primary, around: &Surroundings, bucket: &str) -> Result<Co
             && endpoint.service == "s3"
             && around.route_table.as_ref().is_some_and(|table| endpoint.route_tables.contains(table))
     });
-    let (s3, policy) = match (gateway, &around.s3) {
-        (Some(gateway), Some(list)) => (Some(list.clone()), gateway.policy.as_str()),
+    let s3 = match (gateway, &around.s3) {
+        (Some(_), Some(list)) => Some(list.clone()),
         (Some(_), None) => return Err("the Region's prefix list of S3 could not be read".to_owned()),
         (None, _) => {
             groups.extend(reached(primary, around, "s3").map_err(|reason| {
                 format!("no S3 gateway endpoint is in the route table of the target's subnet, and {reason}")
             })?);
-            let endpoint = around.endpoints.iter().find(|endpoint| !endpoint.gateway && endpoint.service == "s3");
-            (None, endpoint.map_or("", |endpoint| endpoint.policy.as_str()))
+            None
         }
     };
     groups.sort();
     groups.dedup();
+    // A rule names a group, and so lets out to every endpoint that wears it.
+    let worn = around.endpoints.iter().filter(|one| !one.gateway && one.groups.iter().any(|group| groups.contains(group)));
+    let on_it: Vec<&Endpoint> = worn.chain(gateway).collect();
+    let mut to_s3 = on_it.iter().filter(|endpoint| endpoint.service == "s3");
+    let others: BTreeSet<&str> =
+        on_it.iter().filter(|endpoint| !endpoint.is_of_use()).map(|endpoint| endpoint.service.as_str()).collect();
     Ok(CollectionPath {
         interface: primary.interface.clone(),
-        endpoints: groups,
         s3,
-        evidence_bucket_only: admits_only(policy, bucket),
+        evidence_bucket_only: to_s3.all(|endpoint| admits_only(&endpoint.policy, bucket)),
+        others: others.into_iter().take(MOST_OTHERS).map(|service| bounded(service, 60)).collect(),
+        endpoints: groups,
     })
 }
 
@@ -203,9 +221,7 @@ pub fn memory(policy: &Policy, target: &Target, cut: bool, found: &Result<Collec
         // What is not cut needs no path of its own.
         _ if !cut => MemoryPlan::Capture { path: None },
         Ok(path) => MemoryPlan::Capture { path: Some(path.clone()) },
-        Err(reason) => {
-            MemoryPlan::Skip { because: SkipReason::NoPath, reason: incident::text::bounded(&format!("no path: {reason}"), 300) }
-        }
+        Err(reason) => MemoryPlan::Skip { because: SkipReason::NoPath, reason: bounded(&format!("no path: {reason}"), 300) },
     }
 }
 
@@ -306,6 +322,54 @@ mod tests {
         around.admits.push((group(3), vec![rule("tcp", Some((443, 443)), "10.70.0.0/24")]));
         let found = path(&primary(), &around, "evidence").unwrap();
         assert_eq!((found.endpoints, found.s3), (vec![group(1), group(2), group(3)], None));
+    }
+
+    #[test]
+    fn every_endpoint_that_wears_a_group_of_the_path_is_on_it() {
+        const BOUND: &str = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::evidence/*"}}"#;
+        const OTHER: &str = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
+        let with = |service: &str, n, policy: &str| {
+            let mut around = around();
+            around.endpoints[3].policy = BOUND.to_owned();
+            let (service, policy, groups) = (service.to_owned(), policy.to_owned(), vec![group(n)]);
+            around.endpoints.insert(0, Endpoint { service, groups, policy, ..Endpoint::default() });
+            path(&primary(), &around, "evidence").unwrap()
+        };
+        for (service, n, policy, bound, others) in [
+            ("kms", 1, "", true, &["kms"][..]),
+            ("kms", 5, "", true, &[]),
+            ("com.amazonaws.vpce.eu-central-1.vpce-svc-1", 2, "", true, &["com.amazonaws.vpce.eu-central-1.vpce-svc-1"]),
+            ("s3", 1, OTHER, false, &[]),
+            ("s3", 1, BOUND, true, &[]),
+            ("s3", 5, OTHER, true, &[]),
+            ("ec2messages", 1, "", true, &[]),
+        ] {
+            let found = with(service, n, policy);
+            assert_eq!(
+                (found.evidence_bucket_only, found.others.iter().map(String::as_str).collect::<Vec<_>>().as_slice()),
+                (bound, others),
+                "{service} in group {n}"
+            );
+            let risk = found.risk(jiff::Timestamp::UNIX_EPOCH);
+            assert_eq!(risk.is_some(), !bound || !others.is_empty(), "{risk:?}");
+            assert!(others.iter().all(|other| risk.as_ref().is_some_and(|risk| risk.advice.contains(other))), "{risk:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_gateway_the_policy_is_that_of_the_endpoint_that_lets_the_target_in() {
+        let mut around = around();
+        let s3 = |n, resource: &str| Endpoint {
+            service: "s3".to_owned(),
+            private_dns: true,
+            groups: vec![group(n)],
+            policy: format!(r#"{{"Statement":{{"Effect":"Allow","Resource":"{resource}"}}}}"#),
+            ..Endpoint::default()
+        };
+        around.endpoints[3] = s3(4, "*");
+        around.endpoints.push(s3(3, "arn:aws:s3:::evidence/*"));
+        around.admits.push((group(3), vec![rule("tcp", Some((443, 443)), "10.70.0.0/24")]));
+        assert!(path(&primary(), &around, "evidence").unwrap().evidence_bucket_only, "the other one does not let it in");
     }
 
     #[test]
