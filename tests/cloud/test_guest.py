@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import threading
 import time
 from functools import partial
@@ -73,6 +74,8 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @pytest.mark.parametrize("fetcher", ["curl", "wget"])
 def test_a_hostile_environment_and_its_startup_files_change_nothing_of_the_documents_run(fetcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not shutil.which(fetcher):
+        pytest.skip(f"there is no {fetcher} here")
     home, bin_, served = tmp_path / "home", tmp_path / "bin", tmp_path / "served"
     for folder in (home, bin_, served):
         folder.mkdir()
