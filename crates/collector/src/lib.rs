@@ -13,9 +13,10 @@
 //! image. They share one [`board`].
 //!
 //! TLS is rustls with the roots of Mozilla compiled in: the target's own trust store, which its owner may have changed, is not
-//! asked. Names are resolved by the C library, once by each client ([`names`]). In a static binary glibc still loads the target's NSS modules where
-//! `/etc/nsswitch.conf` names others than `files` and `dns`, and these must be of a similar version: where that fails, no
-//! name is resolved and nothing is captured. What a resolver that the attacker controls answers is stopped by TLS.
+//! asked. Names are resolved by the C library, once by each client ([`names`]). In a static binary glibc still loads the
+//! target's NSS modules where `/etc/nsswitch.conf` names others than `files` and `dns`, and these must be of a similar version:
+//! where that fails, no name is resolved and nothing is captured. What a resolver that the attacker controls answers is
+//! stopped by TLS.
 
 pub mod board;
 pub mod capture;

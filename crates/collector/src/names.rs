@@ -2,7 +2,7 @@
 //!
 //! The HTTP client asks for a name before each request, though it has a connection, and in a thread of its own each time: that
 //! is a lookup through the target's resolver for each of up to 10,000 parts, and threads cost the capture more than the CRC.
-//! A client whose request failed is replaced ([`crate::upload`]), and with it the addresses.
+//! A client whose request failed is replaced ([`crate::upload`], [`crate::feed`]), and with it the addresses.
 
 use std::sync::{Mutex, PoisonError};
 

@@ -221,13 +221,12 @@ fn risks(seen: &Seen, cut: &Cut, memory: &MemoryPlan, deadlines: Deadlines, coun
             }
         }
     }
-    if let MemoryPlan::Capture { path: Some(path) } = memory {
-        risks.extend(path.risk(deadlines.memory));
-    }
-    let mut add = |kind, advice: &str| risks.push(Risk::new(kind, "", advice));
     if target.spot {
         add(RiskKind::SpotInterruption, "a Spot instance can be taken away at any time");
     }
     add(RiskKind::InstanceStore, "instance-store volumes, if the instance type has any, are in no snapshot and are lost on stop");
+    if let MemoryPlan::Capture { path: Some(path) } = memory {
+        risks.extend(path.risk(deadlines.memory));
+    }
     risks
 }

@@ -17,6 +17,13 @@ fn changes(iam: &Iam) -> Vec<String> {
     calls.filter(|action| action.starts_with("iam:")).collect()
 }
 
+/// Just before the policy goes, the case of a sibling sets its tag.
+fn tagged_meanwhile(iam: &Iam) {
+    iam.answers_then("iam:DetachRolePolicy", |role| {
+        role.tags.insert("cordon-deny-2".to_owned(), SIBLING.to_owned());
+    });
+}
+
 #[tokio::test]
 async fn the_role_is_as_it_was_before_the_case_and_the_slot_is_free() {
     for phases in [1, 2] {
@@ -70,9 +77,7 @@ async fn a_case_that_denies_a_sibling_meanwhile_gets_the_policy_back() {
     let iam = Iam::new();
     iam.all(0).await.unwrap();
     // The sibling's case has seen the policy attached, and sets its tag just before the policy goes.
-    iam.answers_then("iam:DetachRolePolicy", |role| {
-        role.tags.insert("cordon-deny-2".to_owned(), SIBLING.to_owned());
-    });
+    tagged_meanwhile(&iam);
     assert_eq!(iam.lift(0).await.unwrap().status, DenialStatus::Lifted);
     assert!(iam.role().attached.contains(&POLICY.to_owned()), "{:?}", iam.role());
     assert!(changes(&iam).ends_with(&["iam:AttachRolePolicy".to_owned()]), "{:?}", changes(&iam));
@@ -85,9 +90,7 @@ async fn a_case_that_denies_a_sibling_meanwhile_gets_the_policy_back() {
 async fn a_bucket_that_fails_meanwhile_keeps_no_sibling_from_its_denial() {
     let iam = Iam::new();
     iam.all(0).await.unwrap();
-    iam.answers_then("iam:DetachRolePolicy", |role| {
-        role.tags.insert("cordon-deny-2".to_owned(), SIBLING.to_owned());
-    });
+    tagged_meanwhile(&iam);
     // The intent is the last that it takes.
     iam.aws.push("s3:PutObject", Answer::bucket());
     iam.aws.set("s3:PutObject", Answer::s3_error(403, "AccessDenied", "no"));
@@ -111,9 +114,7 @@ async fn a_policy_that_was_taken_from_a_sibling_unseen_is_given_back_by_the_retr
     let iam = Iam::new();
     iam.all(0).await.unwrap();
     // The sibling's case tags meanwhile, and nobody can look at that before this attempt ends.
-    iam.answers_then("iam:DetachRolePolicy", |role| {
-        role.tags.insert("cordon-deny-2".to_owned(), SIBLING.to_owned());
-    });
+    tagged_meanwhile(&iam);
     let throttled = || Answer::query_error(400, "Throttling", "slow down");
     // The first look has two pages of tags.
     iam.answers_after("iam:ListRoleTags", 2, throttled);
